@@ -1,0 +1,222 @@
+"""What can be asked of an instance tree: plain values. `decide` carries them out.
+
+Every command names its target by id and whoever asks (`user_id`, empty if nobody in particular).
+"""
+
+from datetime import datetime
+
+import msgspec
+
+from engine.kernel.values import Variable
+
+Variables = dict[str, Variable]
+
+
+class Command(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """Base of all commands."""
+
+    user_id: str = ""
+
+
+class StartProcess(Command):
+    """Start an instance of a loaded definition; `start_element_id` picks a start event (empty: the plain one)."""
+
+    definition_id: str
+    instance_id: str = ""
+    business_key: str = ""
+    name: str = ""
+    variables: Variables = {}
+    transient_variables: Variables = {}
+    start_element_id: str = ""
+
+
+class CompleteTask(Command):
+    """`local_variables` go to the task's own scope and end with it."""
+
+    task_id: str
+    variables: Variables = {}
+    local_variables: Variables = {}
+    transient_variables: Variables = {}
+    outcome: str = ""
+
+
+class ClaimTask(Command):
+    """An empty `assignee` unclaims. Refused if another user holds the task."""
+
+    task_id: str
+    assignee: str
+
+
+class DelegateTask(Command):
+    task_id: str
+    assignee: str
+
+
+class ResolveTask(Command):
+    task_id: str
+    variables: Variables = {}
+
+
+class UpdateTask(Command):
+    """`changes`: new values by field name of `state.Task` (assignee, owner, priority, due_at, name, …)."""
+
+    task_id: str
+    changes: dict[str, str | int | datetime | None]
+
+
+class AddIdentityLink(Command):
+    """A link of a task (`task_id`) or of a process instance (`instance_id`)."""
+
+    kind: str
+    task_id: str = ""
+    instance_id: str = ""
+    linked_user_id: str = ""
+    linked_group_id: str = ""
+
+
+class RemoveIdentityLink(Command):
+    kind: str
+    task_id: str = ""
+    instance_id: str = ""
+    linked_user_id: str = ""
+    linked_group_id: str = ""
+
+
+class TriggerExecution(Command):
+    """Wake what waits without a name: a receive task, a triggerable task, a none catch event."""
+
+    execution_id: str
+    variables: Variables = {}
+    transient_variables: Variables = {}
+
+
+class DeliverMessage(Command):
+    """Deliver to one subscription: by its id, or by message name and the execution (or instance) that waits."""
+
+    execution_id: str
+    name: str
+    variables: Variables = {}
+    subscription_id: str = ""
+
+
+class DeliverSignal(Command):
+    """Deliver to one execution (or to all waits of one instance, when `execution_id` is an instance's id)."""
+
+    execution_id: str
+    name: str
+    variables: Variables = {}
+    subscription_id: str = ""
+
+
+class EvaluateConditions(Command):
+    instance_id: str
+    variables: Variables = {}
+
+
+class ExecuteJob(Command):
+    """Run a due timer or asynchronous continuation; the job must be loaded in the tree."""
+
+    job_id: str
+
+
+class CompleteJob(Command):
+    """An outside task (external worker, HTTP) was done. `lock_token` fences off a former holder of the lease."""
+
+    job_id: str
+    worker_id: str = ""
+    lock_token: str = ""
+    variables: Variables = {}
+
+
+class FailJob(Command):
+    """An attempt failed: `retries` left (None: one less), next try at `retry_at` (None: exponential back-off)."""
+
+    job_id: str
+    error: str
+    worker_id: str = ""
+    lock_token: str = ""
+    details: str = ""
+    retries: int | None = None
+    retry_at: datetime | None = None
+
+
+class ThrowJobError(Command):
+    """An outside task ended in a BPMN error."""
+
+    job_id: str
+    error_code: str
+    worker_id: str = ""
+    lock_token: str = ""
+    error_message: str = ""
+    variables: Variables = {}
+
+
+class ChangeJob(Command):
+    """An operator's change: `move` = executable (timer now, dead letter back) | dead; or new retries, or a new due date."""
+
+    job_id: str
+    move: str = ""
+    retries: int | None = None
+    due_at: datetime | None = None
+
+
+class DeleteJob(Command):
+    job_id: str
+
+
+class SetVariables(Command):
+    """`execution_id` may be the instance's id. `local`: exactly on that scope, else where the name already lives.
+    `create_only` refuses names that exist (ALREADY_EXISTS); `update_only` refuses names that do not (NOT_FOUND)."""
+
+    execution_id: str
+    variables: Variables
+    local: bool = False
+    create_only: bool = False
+    update_only: bool = False
+
+
+class RemoveVariables(Command):
+    """`names` empty: all variables of the scope. `strict` refuses a name that does not exist."""
+
+    execution_id: str
+    names: list[str] = []
+    strict: bool = False
+
+
+class UpdateInstance(Command):
+    instance_id: str
+    name: str | None = None
+    business_key: str | None = None
+    business_status: str | None = None
+
+
+class SuspendInstance(Command):
+    instance_id: str
+
+
+class ActivateInstance(Command):
+    instance_id: str
+
+
+class DeleteInstance(Command):
+    instance_id: str
+    reason: str = ""
+
+
+class ChangeState(Command):
+    """Cancel the tokens at `cancel` and start at `start` (element ids), Flowable's change of activity state."""
+
+    instance_id: str
+    cancel: list[str] = []
+    start: list[str] = []
+    cancel_executions: list[str] = []
+    variables: Variables = {}
+
+
+class MigrateInstance(Command):
+    """Go on by another version; `mappings` (former → new element id) adds to the automatic mapping by equal ids."""
+
+    instance_id: str
+    definition_id: str
+    mappings: dict[str, str] = {}
+    validate_only: bool = False

@@ -1,0 +1,77 @@
+"""The kernel's one entrance: a tree, a command and an environment in, events and a reply out."""
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from engine.kernel import commands as cmd
+from engine.kernel.env import Env
+from engine.kernel.errors import BpmnError, failed
+from engine.kernel.events import Event
+from engine.kernel.expression import ExpressionError
+from engine.kernel.handling import deliveries, instances, jobs, migration, modification, tasks, variables
+from engine.kernel.state import Tree
+from engine.kernel.turn import Turn, expression_refusal
+from engine.kernel.values import Value
+
+Reply = dict[str, Value]
+
+
+class Decision(msgspec.Struct, frozen=True):
+    """What happened, in order, and what the caller is told (JSON-like facts: ids mostly)."""
+
+    events: list[Event]
+    reply: Reply
+
+
+def decide(tree: Tree, command: cmd.Command, env: Env) -> Decision:
+    """Carry out a command on a loaded tree, changing the tree as its events say.
+
+    Raises Refused (the command is not carried out), MissingDefinition or MissingVariables (load it and ask again). After
+    any exception the tree is spoilt: rebuild it from what was loaded and the events accepted before.
+    """
+    turn = Turn(tree, env, command.user_id)
+    handler = _HANDLERS[type(command)]
+    try:
+        reply = handler(turn, command)
+        turn.run()
+    except BpmnError as error:
+        raise failed(
+            "error-not-caught",
+            f"expected a handler for BPMN error '{error.code}', found none",
+            error_code=error.code,
+        ) from error
+    except ExpressionError as error:
+        raise expression_refusal(error, "") from error
+    return Decision(turn.events, reply or {})
+
+
+_HANDLERS: dict[type[cmd.Command], Callable[[Turn, Any], Reply | None]] = {
+    cmd.StartProcess: instances.start,
+    cmd.UpdateInstance: instances.update,
+    cmd.SuspendInstance: instances.suspend,
+    cmd.ActivateInstance: instances.activate,
+    cmd.DeleteInstance: instances.delete,
+    cmd.CompleteTask: tasks.complete,
+    cmd.ClaimTask: tasks.claim,
+    cmd.DelegateTask: tasks.delegate,
+    cmd.ResolveTask: tasks.resolve,
+    cmd.UpdateTask: tasks.update,
+    cmd.AddIdentityLink: tasks.add_link,
+    cmd.RemoveIdentityLink: tasks.remove_link,
+    cmd.TriggerExecution: deliveries.trigger,
+    cmd.DeliverMessage: deliveries.message,
+    cmd.DeliverSignal: deliveries.signal,
+    cmd.EvaluateConditions: deliveries.evaluate_conditions,
+    cmd.ExecuteJob: jobs.execute,
+    cmd.CompleteJob: jobs.complete,
+    cmd.FailJob: jobs.fail,
+    cmd.ThrowJobError: jobs.throw_error,
+    cmd.ChangeJob: jobs.change,
+    cmd.DeleteJob: jobs.delete,
+    cmd.SetVariables: variables.set_variables,
+    cmd.RemoveVariables: variables.remove_variables,
+    cmd.ChangeState: modification.change_state,
+    cmd.MigrateInstance: migration.migrate,
+}

@@ -1,0 +1,250 @@
+"""A compiled process definition: an immutable graph of nodes with everything parsed.
+
+Built once by `engine.bpmn.compile` from a model and cached by id; the kernel only reads it.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import TYPE_CHECKING, Any
+
+from engine.kernel.expression import Expression
+from engine.kernel.reading import Problem, Reader, Source
+
+if TYPE_CHECKING:
+    from engine.kernel.here import Here
+
+
+class Family(Enum):
+    """What kind of thing an element is, as far as the shared mechanics care."""
+
+    EVENT = "event"
+    TASK = "task"
+    GATEWAY = "gateway"
+    CONTAINER = "container"
+    CALL = "call"
+
+
+class Position(Enum):
+    """Where an event definition stands (BPMN 2.0, table 10.93)."""
+
+    START = "start"
+    EVENT_SUB_START = "event sub-process start"
+    CATCH = "intermediate catch"
+    BOUNDARY = "boundary"
+    THROW = "intermediate throw"
+    END = "end"
+
+
+def _read_nothing(source: Source, reader: Reader) -> Any:
+    return None
+
+
+def _check_nothing(node: "Node") -> Iterator[Problem]:
+    return iter(())
+
+
+def _leave(here: "Here", wake: "Wake") -> None:
+    here.set_variables(wake.variables)
+    here.leave()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wake:
+    """What woke an execution: variables given, and the wait (by id and kind) that fired."""
+
+    kind: str
+    variables: dict[str, Any] = field(default_factory=dict)
+    wait_id: str = ""
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ElementKind:
+    """All that is known of one BPMN element; each file in `elements/` exports one as `KIND`.
+
+    `variant` distinguishes elements that share a tag by Flowable's `type` attribute (a service task of type `http`).
+    `type` is the word that histories show. `scope` marks containers, whose execution holds children.
+    """
+
+    tag: str
+    type: str
+    family: Family
+    enter: Callable[["Here"], None]
+    variant: str = ""
+    read: Callable[[Source, Reader], Any] = _read_nothing
+    check: Callable[["Node"], Iterator[Problem]] = _check_nothing
+    wake: Callable[["Here", Wake], None] = _leave
+    scope: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TriggerKind:
+    """All that is known of one event definition; each file in `triggers/` exports one as `TRIGGER`.
+
+    `arm` opens the wait of a catching event on the host execution (`here.execution`) for the event `node`; `throw`
+    does what a throwing event does and says whether the token goes on.
+    """
+
+    name: str
+    tag: str
+    positions: frozenset[Position]
+    read: Callable[[Source, Reader, Source], Any] = lambda source, reader, event: None
+    check: Callable[["Node"], Iterator[Problem]] = _check_nothing
+    arm: Callable[["Here", "Node"], None] = lambda here, node: None
+    throw: Callable[["Here"], bool] = lambda here: True
+    fired: Callable[["Here", "Node", Wake], None] = lambda here, node, wake: None
+    """Called on the host when a wait fired and stays armed or not: repeats, result variables."""
+
+
+class Flow:
+    """A sequence flow."""
+
+    __slots__ = ("condition", "id", "line", "name", "script", "skip", "source", "target")
+
+    def __init__(self, flow_id: str, name: str, line: int) -> None:
+        self.id = flow_id
+        self.name = name
+        self.line = line
+        self.condition: Expression | None = None
+        self.script: tuple[str, str] | None = None
+        self.skip: Expression | None = None
+        self.source: Node
+        self.target: Node
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loop:
+    """Multi-instance characteristics (BPMN 2.0, 10.2.8)."""
+
+    sequential: bool
+    cardinality: Expression | None = None
+    collection: Expression | None = None
+    collection_name: str = ""
+    element_variable: str = ""
+    index_variable: str = "loopCounter"
+    condition: Expression | None = None
+
+
+class Node:
+    """A flow node, or the process itself as the outermost container (`parent` is None).
+
+    `props` is what the element's `read` returned, `event` what its event definition's `read` returned. `boundary` are
+    the events attached to it, `event_subprocesses` those directly inside it.
+    """
+
+    __slots__ = (
+        "async_after",
+        "asynchronous",
+        "attached_to",
+        "boundary",
+        "candidate_flows",
+        "data_objects",
+        "default_flow",
+        "documentation",
+        "event",
+        "event_subprocesses",
+        "exclusive",
+        "flows_into",
+        "for_compensation",
+        "id",
+        "incoming",
+        "inside",
+        "interrupting",
+        "kind",
+        "line",
+        "loop",
+        "name",
+        "outgoing",
+        "parent",
+        "props",
+        "reaches",
+        "retry_cycle",
+        "source",
+        "start",
+        "trigger",
+    )
+
+    def __init__(self, node_id: str, kind: ElementKind, name: str, line: int, source: Source) -> None:
+        self.id = node_id
+        self.kind = kind
+        self.name = name
+        self.line = line
+        self.source = source
+        self.documentation = ""
+        self.parent: Node | None = None
+        self.props: Any = None
+        self.trigger: TriggerKind | None = None
+        self.event: Any = None
+        self.outgoing: tuple[Flow, ...] = ()
+        self.incoming: tuple[Flow, ...] = ()
+        self.default_flow: Flow | None = None
+        self.candidate_flows: tuple[Flow, ...] = ()
+        self.boundary: tuple[Node, ...] = ()
+        self.attached_to: Node | None = None
+        self.inside: tuple[Node, ...] = ()
+        self.event_subprocesses: tuple[Node, ...] = ()
+        self.start: Node | None = None
+        self.interrupting = True
+        self.asynchronous = False
+        self.async_after = False
+        self.exclusive = True
+        self.for_compensation = False
+        self.retry_cycle: Expression | None = None
+        self.loop: Loop | None = None
+        self.data_objects: tuple[DataObject, ...] = ()
+        self.reaches: frozenset[str] = frozenset()
+
+    @property
+    def type(self) -> str:
+        return self.kind.type
+
+    @property
+    def is_event_subprocess(self) -> bool:
+        return self.kind.scope and self.source.attributes.get("triggeredByEvent") == "true"
+
+    def event_subprocesses_starts(self) -> list["Node"]:
+        """The start events of the event sub-processes directly inside."""
+        return [subprocess.start for subprocess in self.event_subprocesses if subprocess.start is not None]
+
+    def __repr__(self) -> str:
+        return f"<{self.kind.type} {self.id}>"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DataObject:
+    """A variable that a scope has from its beginning (BPMN 2.0, 10.3.1; Flowable's `value`)."""
+
+    id: str
+    name: str
+    type: str
+    value: Any
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Definition:
+    """A compiled definition. `starts` are the start events of the process itself by id, `start` the plain one if any."""
+
+    id: str
+    key: str
+    name: str
+    version: int
+    deployment_id: str
+    tenant_id: str
+    process: Node
+    nodes: dict[str, Node]
+    flows: dict[str, Flow]
+    has_inclusive_joins: bool
+    documentation: str = ""
+    category: str = ""
+    resource_name: str = ""
+    starter_users: tuple[str, ...] = ()
+    starter_groups: tuple[str, ...] = ()
+
+    def node(self, element_id: str) -> Node:
+        """The node of an id. Raises KeyError if there is none."""
+        return self.nodes[element_id]
+
+    @property
+    def starts(self) -> tuple[Node, ...]:
+        return tuple(node for node in self.process.inside if node.kind.tag == "startEvent")

@@ -1,0 +1,232 @@
+"""Call activity: starts another process and waits for it; variables are mapped in and out (BPMN 2.0, 13.3.5)."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from engine.kernel import instances, scopes
+from engine.kernel.definition import Definition, ElementKind, Family, Node, Wake
+from engine.kernel.errors import MissingDefinition, failed
+from engine.kernel.expression import Expression, ExpressionError
+from engine.kernel.here import Here
+from engine.kernel.reading import Problem, Reader, Source
+from engine.kernel.state import Instance
+from engine.kernel.turn import Turn, expression_refusal
+from engine.kernel.values import Variable
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parameter:
+    """One mapping: a source name or expression to a target name or expression."""
+
+    source: str = ""
+    expression: Expression | None = None
+    target: str = ""
+    target_expression: Expression | None = None
+    transient: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallActivity:
+    called: Expression | None
+    by_id: bool = False
+    same_deployment: bool = False
+    default_tenant: bool = False
+    inherit_variables: bool = False
+    inherit_business_key: bool = False
+    business_key: Expression | None = None
+    instance_name: Expression | None = None
+    id_variable: str = ""
+    local_results: bool = False
+    inputs: tuple[Parameter, ...] = ()
+    outputs: tuple[Parameter, ...] = ()
+    all_out: bool = False
+    skip: Expression | None = None
+
+    def results(self, turn: Turn, called: Instance) -> dict[str, Any]:
+        """What the called instance gives back, read while it still has its variables."""
+        found: dict[str, Any] = {}
+        own = turn.tree.variables.get(called.id, {})
+        if self.all_out:
+            found.update(own)
+        for parameter in self.outputs:
+            found[_target(turn, called, parameter)] = _source(turn, called, parameter)
+        return found
+
+
+def _read(source: Source, reader: Reader) -> CallActivity:
+    extension = source.extension
+    ins = list(source.extensions("in"))
+    outs = list(source.extensions("out"))
+    key = extension.get("businessKey") or next((i.attributes["businessKey"] for i in ins if "businessKey" in i.attributes), None)
+    return CallActivity(
+        called=reader.expression(
+            source, source.attributes.get("calledElement") or extension.get("calledElement"), "calledElement"
+        ),
+        by_id=extension.get("calledElementType", "") == "id",
+        same_deployment=source.flag("sameDeployment"),
+        default_tenant=source.flag("fallbackToDefaultTenant"),
+        inherit_variables=source.flag("inheritVariables") or any(i.attributes.get("variables") == "all" for i in ins),
+        inherit_business_key=source.flag("inheritBusinessKey"),
+        business_key=reader.expression(source, key, "businessKey"),
+        instance_name=reader.expression(source, extension.get("processInstanceName"), "processInstanceName"),
+        id_variable=extension.get("processInstanceIdVariableName", extension.get("idVariableName", "")),
+        local_results=source.flag("useLocalScopeForOutParameters"),
+        inputs=tuple(_parameter(source, reader, i) for i in ins if "target" in i.attributes or "targetExpression" in i.attributes),
+        outputs=tuple(_parameter(source, reader, o) for o in outs if "target" in o.attributes or "targetExpression" in o.attributes),
+        all_out=any(o.attributes.get("variables") == "all" for o in outs),
+        skip=reader.expression(source, extension.get("skipExpression"), "skipExpression"),
+    )
+
+
+def _parameter(source: Source, reader: Reader, found: Source) -> Parameter:
+    attributes = found.attributes
+    return Parameter(
+        source=attributes.get("source", ""),
+        expression=reader.expression(source, attributes.get("sourceExpression"), "sourceExpression"),
+        target=attributes.get("target", ""),
+        target_expression=reader.expression(source, attributes.get("targetExpression"), "targetExpression"),
+        transient=attributes.get("transient", "").lower() == "true",
+    )
+
+
+def _check(node: Node) -> Iterator[Problem]:
+    if node.props.called is None:
+        yield Problem(element_id=node.id, message="expected a calledElement, found none", line=node.line)
+
+
+def _enter(here: Here) -> None:
+    props: CallActivity = here.node.props
+    definition = _definition(here, props)
+    _check_depth(here)
+    key = here.text(props.business_key)
+    if not key and props.inherit_business_key:
+        key = here.instance.business_key
+    called = instances.begin(
+        here.turn,
+        definition,
+        here.turn.env.new_id(),
+        root_id=here.instance.root_id,
+        super_instance_id=here.instance.id,
+        super_execution_id=here.execution.id,
+        business_key=key,
+        name=here.text(props.instance_name),
+        tenant_id=here.instance.tenant_id if props.default_tenant else definition.tenant_id,
+        start_user_id=here.turn.user_id,
+    )
+    if props.id_variable:
+        here.set_variable(props.id_variable, called.id)
+    _map_in(here, props, called)
+    instances.set_off(here.turn, called, definition, _plain_start(here, definition))
+
+
+def _plain_start(here: Here, definition: Definition) -> Node:
+    start = definition.process.start
+    if start is None:
+        raise here.refuse(
+            "no-start-event", f"expected process '{definition.key}' to have a plain start event, found none"
+        )
+    return start
+
+
+def _definition(here: Here, props: CallActivity) -> Definition:
+    called = here.text(props.called)
+    definitions = here.turn.env.definitions
+    if props.by_id:
+        return definitions.by_id(called)
+    if props.same_deployment:
+        return definitions.in_deployment(called, here.turn.definition_of(here.instance).deployment_id)
+    tenant = here.instance.tenant_id
+    if not props.default_tenant or not tenant:
+        return definitions.latest(called, tenant)
+    try:
+        return definitions.latest(called, tenant)
+    except MissingDefinition:
+        raise
+    except Exception as error:
+        if getattr(error, "status", "") != "NOT_FOUND":
+            raise
+        return definitions.latest(called, "")
+
+
+def _check_depth(here: Here) -> None:
+    depth, current = 0, here.instance
+    while current.super_instance_id:
+        depth += 1
+        current = here.turn.tree.instances[current.super_instance_id]
+    limit = here.turn.env.limits.call_depth
+    if depth >= limit:
+        raise here.refuse("calls-too-deep", f"expected at most {limit} nested calls (limit: call_depth), found more")
+
+
+def _map_in(here: Here, props: CallActivity, called: Instance) -> None:
+    turn = here.turn
+    if props.inherit_variables:
+        for name, value in here.visible_variables().items():
+            scopes.put(turn, called, called.id, name, value)
+    for parameter in props.inputs:
+        value = _source(turn, here.instance, parameter, here)
+        name = _input_target(here, parameter)
+        if parameter.transient:
+            turn.transient.setdefault(called.id, {})[name] = value.value if isinstance(value, Variable) else value
+        else:
+            scopes.put(turn, called, called.id, name, value)
+
+
+def _input_target(here: Here, parameter: Parameter) -> str:
+    return parameter.target or here.text(parameter.target_expression)
+
+
+def _source(turn: Turn, instance: Instance, parameter: Parameter, here: Here | None = None) -> Any:
+    """The value of a mapping's source; an unknown plain name gives null (Flowable)."""
+    execution = here.execution if here is not None else None
+    if parameter.expression is not None:
+        try:
+            return parameter.expression.evaluate(scopes.ExecutionContext(turn, instance, execution))
+        except ExpressionError as error:
+            raise expression_refusal(error, instance.super_execution_id or instance.id) from error
+    try:
+        return scopes.find(turn, instance, execution, parameter.source)
+    except KeyError:
+        return None
+
+
+def _target(turn: Turn, called: Instance, parameter: Parameter) -> str:
+    if parameter.target_expression is None:
+        return parameter.target
+    try:
+        return str(parameter.target_expression.evaluate(scopes.ExecutionContext(turn, called, None)))
+    except ExpressionError as error:
+        raise expression_refusal(error, called.id) from error
+
+
+def _wake(here: Here, wake: Wake) -> None:
+    props: CallActivity = here.node.props
+    if wake.kind != "called":
+        raise failed(
+            "not-waiting",
+            f"expected execution {here.execution.id} to wait for a trigger, found it waiting for a called process",
+            execution_id=here.execution.id,
+        )
+    if props.local_results:
+        for name, value in wake.variables.items():
+            here.set_local(name, value)
+    else:
+        _give_back(here, wake.variables)
+    here.leave()
+
+
+def _give_back(here: Here, results: Mapping[str, Any]) -> None:
+    for name, value in results.items():
+        here.set_variable(name, value)
+
+
+KIND: Final = ElementKind(
+    tag="callActivity",
+    type="callActivity",
+    family=Family.CALL,
+    read=_read,
+    check=_check,
+    enter=_enter,
+    wake=_wake,
+)

@@ -1,0 +1,57 @@
+"""Script task: runs a script and goes on (BPMN 2.0, 10.2.3). JavaScript, or an expression as Flowable's default `juel`."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from engine.kernel.definition import ElementKind, Family, Node
+from engine.kernel.expression import Expression
+from engine.kernel.here import Here
+from engine.kernel.reading import Problem, Reader, Source
+from engine.kernel.scripting import EXPRESSION_LANGUAGES, JAVASCRIPT, run_script
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScriptTask:
+    language: str
+    script: str
+    result_variable: str = ""
+    store: bool = False
+    skip: Expression | None = None
+
+
+def _read(source: Source, reader: Reader) -> ScriptTask:
+    extension = source.extension
+    script = source.child("script")
+    return ScriptTask(
+        language=source.attributes.get("scriptFormat", "").strip(),
+        script=script.text if script is not None else "",
+        result_variable=extension.get("resultVariable", extension.get("resultVariableName", "")),
+        store=source.flag("autoStoreVariables"),
+        skip=reader.expression(source, extension.get("skipExpression"), "skipExpression"),
+    )
+
+
+def _check(node: Node) -> Iterator[Problem]:
+    props: ScriptTask = node.props
+    if not props.script.strip():
+        yield Problem(element_id=node.id, message="expected a script, found none", line=node.line)
+    if props.language.lower() not in EXPRESSION_LANGUAGES | JAVASCRIPT:
+        yield Problem(
+            element_id=node.id,
+            message=f"expected the script format javascript or juel, found '{props.language}'",
+            line=node.line,
+        )
+
+
+def _enter(here: Here) -> None:
+    props: ScriptTask = here.node.props
+    value = run_script(here, props.language, props.script, store=props.store)
+    if props.result_variable:
+        here.set_variable(props.result_variable, value)
+    here.leave()
+
+
+KIND: Final = ElementKind(
+    tag="scriptTask", type="scriptTask", family=Family.TASK, read=_read, check=_check, enter=_enter
+)

@@ -1,0 +1,217 @@
+"""User task: work for a person. Waits until the task is completed (BPMN 2.0, 10.2.3; attributes as Flowable's)."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from datetime import time as time_of_day
+from typing import Any, Final
+
+from engine.kernel import events as ev
+from engine.kernel.definition import ElementKind, Family
+from engine.kernel.durations import parse_duration, parse_moment
+from engine.kernel.expression import Expression, ExpressionError
+from engine.kernel.here import Here, to_text
+from engine.kernel.reading import Reader, Source
+
+DEFAULT_PRIORITY: Final = 50
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UserTask:
+    """What a user task says of its task; each an expression or plain text."""
+
+    name: Expression | None = None
+    description: Expression | None = None
+    assignee: Expression | None = None
+    owner: Expression | None = None
+    candidate_users: tuple[Expression, ...] = ()
+    candidate_groups: tuple[Expression, ...] = ()
+    due_date: Expression | None = None
+    priority: Expression | None = None
+    category: Expression | None = None
+    form_key: Expression | None = None
+    skip: Expression | None = None
+    task_id_variable: str = ""
+    completer_variable: str = ""
+    raw: dict[str, str] = field(default_factory=dict)
+
+
+def _read(source: Source, reader: Reader) -> UserTask:
+    extension = source.extension
+
+    def read(name: str, text: str | None = None) -> Expression | None:
+        return reader.expression(source, extension.get(name) if text is None else text, name)
+
+    users, groups = _potential_owners(source)
+    performer = _resource_text(source, "humanPerformer")
+    name = source.attributes.get("name", "")
+    documentation = source.text_of("documentation")
+    return UserTask(
+        name=_lenient(name, reader, source),
+        description=_lenient(documentation, reader, source),
+        assignee=read("assignee") or read("assignee", performer or None),
+        owner=read("owner"),
+        candidate_users=_list(source, reader, extension.get("candidateUsers", ""), users),
+        candidate_groups=_list(source, reader, extension.get("candidateGroups", ""), groups),
+        due_date=read("dueDate"),
+        priority=read("priority"),
+        category=_lenient(extension.get("category", ""), reader, source),
+        form_key=_lenient(extension.get("formKey", ""), reader, source),
+        skip=read("skipExpression"),
+        task_id_variable=extension.get("taskIdVariableName", ""),
+        completer_variable=extension.get("taskCompleterVariableName", ""),
+        raw={
+            "name": name,
+            "description": documentation,
+            "category": extension.get("category", ""),
+            "formKey": extension.get("formKey", ""),
+        },
+    )
+
+
+def _lenient(text: str, reader: Reader, source: Source) -> Expression | None:
+    """Name, description, category and form key may hold text that only looks like an expression."""
+    return reader.expression(source, text, "text") if "${" in text or "#{" in text else None
+
+
+def _list(source: Source, reader: Reader, text: str, more: list[str]) -> tuple[Expression, ...]:
+    parts = [*split_list(text), *more]
+    return tuple(e for e in (reader.expression(source, part, "candidates") for part in parts) if e is not None)
+
+
+def split_list(text: str) -> list[str]:
+    """Split at commas outside of `${…}` and brackets."""
+    parts, depth, current = [], 0, ""
+    for character in text:
+        depth += character in "{("
+        depth -= character in "})"
+        if character == "," and depth == 0:
+            parts.append(current)
+            current = ""
+        else:
+            current += character
+    return [part.strip() for part in [*parts, current] if part.strip()]
+
+
+def _resource_text(source: Source, tag: str) -> str:
+    for found in source.all(tag):
+        assignment = found.child("resourceAssignmentExpression")
+        if assignment is not None:
+            return assignment.text_of("formalExpression")
+    return ""
+
+
+def _potential_owners(source: Source) -> tuple[list[str], list[str]]:
+    """`potentialOwner` names users as user(kermit) and groups as group(sales) or bare (BPMN 2.0, 10.2.3; Flowable's syntax)."""
+    users: list[str] = []
+    groups: list[str] = []
+    for owner in source.all("potentialOwner"):
+        assignment = owner.child("resourceAssignmentExpression")
+        for part in split_list(assignment.text_of("formalExpression") if assignment is not None else ""):
+            if part.startswith("user(") and part.endswith(")"):
+                users.append(part[5:-1].strip())
+            elif part.startswith("group(") and part.endswith(")"):
+                groups.append(part[6:-1].strip())
+            else:
+                groups.append(part)
+    return users, groups
+
+
+def _enter(here: Here) -> None:
+    props: UserTask = here.node.props
+    task_id = here.turn.env.new_id()
+    here.emit(
+        ev.TaskCreated(
+            instance_id=here.instance.id,
+            task_id=task_id,
+            execution_id=here.execution.id,
+            element_id=here.node.id,
+            name=_text(here, props.name, props.raw["name"]),
+            at=here.now,
+            description=_text(here, props.description, props.raw["description"]),
+            assignee=here.text(props.assignee),
+            owner=here.text(props.owner),
+            priority=_priority(here, props.priority),
+            due_at=_due(here, props.due_date),
+            category=_text(here, props.category, props.raw["category"]),
+            form_key=_text(here, props.form_key, props.raw["formKey"]),
+            tenant_id=here.instance.tenant_id,
+            definition_id=here.instance.definition_id,
+        )
+    )
+    for group in _candidates(here, props.candidate_groups):
+        _link(here, task_id, group_id=group)
+    for user in _candidates(here, props.candidate_users):
+        _link(here, task_id, user_id=user)
+    if props.task_id_variable:
+        here.set_variable(props.task_id_variable, task_id)
+
+
+def _text(here: Here, expression: Expression | None, raw: str) -> str:
+    """Text whose expression fails stays as it was written (Flowable logs and goes on)."""
+    if expression is None:
+        return raw
+    try:
+        return to_text(expression.evaluate(here.context()))
+    except ExpressionError:
+        return raw
+
+
+def _priority(here: Here, expression: Expression | None) -> int:
+    value = here.value(expression)
+    if value is None:
+        return DEFAULT_PRIORITY
+    try:
+        return int(value)
+    except (TypeError, ValueError):
+        raise here.refuse("bad-priority", f"expected the priority to be a whole number, found {value!r}") from None
+
+
+def _due(here: Here, expression: Expression | None) -> datetime | None:
+    value = here.value(expression)
+    if value is None or value == "":
+        return None
+    if isinstance(value, datetime):
+        return value
+    if isinstance(value, date):
+        return datetime.combine(value, time_of_day(), tzinfo=here.now.tzinfo)
+    try:
+        text = str(value)
+        return parse_duration(text).after(here.now) if text.startswith("P") else parse_moment(text)
+    except ValueError as error:
+        raise here.refuse("bad-due-date", f"the due date: {error}") from None
+
+
+def _candidates(here: Here, expressions: tuple[Expression, ...]) -> Iterator[str]:
+    """Names from texts (comma-separated), lists and JSON arrays; each once, in order."""
+    seen: set[str] = set()
+    for expression in expressions:
+        for name in _names(here.value(expression)):
+            if name not in seen:
+                seen.add(name)
+                yield name
+
+
+def _names(value: Any) -> list[str]:
+    if value is None:
+        return []
+    if isinstance(value, list | tuple):
+        return [name for item in value for name in _names(item)]
+    return split_list(to_text(value))
+
+
+def _link(here: Here, task_id: str, *, user_id: str = "", group_id: str = "") -> None:
+    here.emit(
+        ev.IdentityLinkAdded(
+            instance_id=here.instance.id,
+            link_id=here.turn.env.new_id(),
+            kind="candidate",
+            at=here.now,
+            task_id=task_id,
+            user_id=user_id,
+            group_id=group_id,
+        )
+    )
+
+
+KIND: Final = ElementKind(tag="userTask", type="userTask", family=Family.TASK, read=_read, enter=_enter)

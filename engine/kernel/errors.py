@@ -1,0 +1,68 @@
+"""How a command can be refused, and what the kernel needs before it can decide.
+
+A refusal is an answer to the caller (status and reason); `BpmnError` is a business error that a model may catch;
+`Missing…` tells the caller of `decide` to load something and ask again.
+"""
+
+from typing import Final
+
+NOT_FOUND: Final = "NOT_FOUND"
+INVALID_ARGUMENT: Final = "INVALID_ARGUMENT"
+FAILED_PRECONDITION: Final = "FAILED_PRECONDITION"
+ALREADY_EXISTS: Final = "ALREADY_EXISTS"
+PERMISSION_DENIED: Final = "PERMISSION_DENIED"
+RESOURCE_EXHAUSTED: Final = "RESOURCE_EXHAUSTED"
+
+
+class Refused(Exception):
+    """A command that the kernel does not carry out.
+
+    `status` is a canonical gRPC code name, `reason` a stable kebab-case word, `facts` the details by name.
+    """
+
+    def __init__(self, status: str, reason: str, message: str, **facts: str) -> None:
+        super().__init__(message)
+        self.status = status
+        self.reason = reason
+        self.message = message
+        self.facts = facts
+
+
+def not_found(reason: str, message: str, **facts: str) -> Refused:
+    return Refused(NOT_FOUND, reason, message, **facts)
+
+
+def invalid(reason: str, message: str, **facts: str) -> Refused:
+    return Refused(INVALID_ARGUMENT, reason, message, **facts)
+
+
+def failed(reason: str, message: str, **facts: str) -> Refused:
+    return Refused(FAILED_PRECONDITION, reason, message, **facts)
+
+
+class BpmnError(Exception):
+    """A business error on its way to the nearest handler (BPMN 2.0, 10.5.1 error events)."""
+
+    def __init__(self, code: str, message: str = "") -> None:
+        super().__init__(f"{code}: {message}" if message else code)
+        self.code = code
+        self.message = message
+
+
+class MissingDefinition(Exception):
+    """The kernel needs a definition that its environment has not loaded: by id, or the latest of key and tenant."""
+
+    def __init__(self, *, definition_id: str = "", key: str = "", tenant_id: str = "", deployment_id: str = "") -> None:
+        super().__init__(definition_id or key)
+        self.definition_id = definition_id
+        self.key = key
+        self.tenant_id = tenant_id
+        self.deployment_id = deployment_id
+
+
+class MissingVariables(Exception):
+    """The kernel reads a leaf scope whose variables were left in the database; load the whole tree and ask again."""
+
+    def __init__(self, scope_id: str) -> None:
+        super().__init__(scope_id)
+        self.scope_id = scope_id

@@ -1,0 +1,325 @@
+"""What can happen to an instance tree. Each event is applied to the state when it is emitted, and by `apply` alone.
+
+Events are the fold's input, the outbox's content and the history's source: each says all that it changes.
+`at` is the time of the command in UTC. Ids are UUID text.
+"""
+
+from datetime import datetime
+
+import msgspec
+
+from engine.kernel.values import Value
+
+
+class Event(msgspec.Struct, frozen=True, kw_only=True, tag=True, tag_field="event", gc=False):
+    """Base: which process instance it happened to."""
+
+    instance_id: str
+
+
+class ProcessInstanceStarted(Event):
+    """A process instance came to be; `super_execution_id` is the call activity's execution, if it was called."""
+
+    root_id: str
+    definition_id: str
+    definition_key: str
+    definition_name: str
+    definition_version: int
+    at: datetime
+    super_instance_id: str = ""
+    super_execution_id: str = ""
+    business_key: str = ""
+    name: str = ""
+    tenant_id: str = ""
+    start_user_id: str = ""
+    start_element_id: str = ""
+
+
+class ProcessInstanceEnded(Event):
+    """`state`: completed, terminated (deleted or cancelled from outside) or failed."""
+
+    at: datetime
+    state: str
+    end_element_id: str = ""
+    reason: str = ""
+
+
+class ProcessInstanceSuspended(Event):
+    at: datetime
+
+
+class ProcessInstanceActivated(Event):
+    at: datetime
+
+
+class ProcessInstanceUpdated(Event):
+    """The fields given (not None) replace the present ones."""
+
+    at: datetime
+    name: str | None = None
+    business_key: str | None = None
+    business_status: str | None = None
+
+
+class ProcessInstanceMigrated(Event):
+    """The instance goes on by another definition; `elements` maps former element ids to new ones where they differ."""
+
+    definition_id: str
+    definition_key: str
+    definition_name: str
+    definition_version: int
+    at: datetime
+    elements: dict[str, str] = {}
+
+
+class ElementQueued(Event):
+    """A token stands before (or, with `leaving`, behind) an element and waits for its asynchronous continuation."""
+
+    execution_id: str
+    parent_id: str
+    element_id: str
+    flow_id: str = ""
+    loop_counter: int | None = None
+    leaving: bool = False
+
+
+class ElementStarted(Event):
+    """An element instance begins. `body` marks the frame of a multi-instance activity, which histories leave out."""
+
+    execution_id: str
+    parent_id: str
+    element_id: str
+    element_type: str
+    at: datetime
+    element_name: str = ""
+    flow_id: str = ""
+    body: bool = False
+    scope: bool = False
+    loop_counter: int | None = None
+    race_id: str = ""
+
+
+class ElementEnded(Event):
+    execution_id: str
+    element_id: str
+    at: datetime
+    canceled: bool = False
+    reason: str = ""
+
+
+class FlowTaken(Event):
+    flow_id: str
+    at: datetime
+
+
+class LoopStarted(Event):
+    """A multi-instance body knows how many turns it has."""
+
+    execution_id: str
+    total: int
+
+
+class VariableSet(Event):
+    """`scope_id` is the instance's id or an execution's; `leaf`: an execution without children holds it."""
+
+    scope_id: str
+    name: str
+    type: str
+    value: Value
+    created: bool
+    at: datetime
+    leaf: bool = False
+
+
+class VariableRemoved(Event):
+    scope_id: str
+    name: str
+    at: datetime
+
+
+class TaskCreated(Event):
+    task_id: str
+    execution_id: str
+    element_id: str
+    name: str
+    at: datetime
+    description: str = ""
+    assignee: str = ""
+    owner: str = ""
+    priority: int = 50
+    due_at: datetime | None = None
+    category: str = ""
+    form_key: str = ""
+    tenant_id: str = ""
+    definition_id: str = ""
+    parent_task_id: str = ""
+
+
+class TaskUpdated(Event):
+    """`changes` holds the new values of the named fields of the task, as `state.Task` names them."""
+
+    task_id: str
+    execution_id: str
+    at: datetime
+    changes: dict[str, Value]
+
+
+class TaskEnded(Event):
+    task_id: str
+    execution_id: str
+    element_id: str
+    at: datetime
+    canceled: bool = False
+    reason: str = ""
+    completed_by: str = ""
+
+
+class IdentityLinkAdded(Event):
+    """`task_id` empty: a link of the process instance. `kind`: candidate, participant, starter, or any other word."""
+
+    link_id: str
+    kind: str
+    at: datetime
+    task_id: str = ""
+    user_id: str = ""
+    group_id: str = ""
+
+
+class IdentityLinkRemoved(Event):
+    link_id: str
+    kind: str
+    at: datetime
+    task_id: str = ""
+    user_id: str = ""
+    group_id: str = ""
+
+
+class JobScheduled(Event):
+    """Work for later. `kind`: timer, async, external or http; `handler` is Flowable's handler type."""
+
+    job_id: str
+    execution_id: str
+    element_id: str
+    kind: str
+    handler: str
+    due_at: datetime
+    at: datetime
+    retries: int = 3
+    repeat: str = ""
+    topic: str = ""
+    exclusive: bool = True
+    element_name: str = ""
+    definition_id: str = ""
+    tenant_id: str = ""
+    payload: dict[str, Value] = {}
+
+
+class JobChanged(Event):
+    """`changes` holds the new values of the named columns of the job (due_at, retries, kind, handler, dead, …)."""
+
+    job_id: str
+    execution_id: str
+    at: datetime
+    changes: dict[str, Value]
+
+
+class JobEnded(Event):
+    """`canceled`: taken away unexecuted."""
+
+    job_id: str
+    execution_id: str
+    kind: str
+    at: datetime
+    canceled: bool = False
+
+
+class SubscriptionOpened(Event):
+    """`kind`: message, signal or conditional; `configuration`: what the kind needs besides its name."""
+
+    subscription_id: str
+    execution_id: str
+    element_id: str
+    kind: str
+    name: str
+    at: datetime
+    tenant_id: str = ""
+    definition_id: str = ""
+    configuration: str = ""
+
+
+class SubscriptionClosed(Event):
+    subscription_id: str
+    execution_id: str
+    at: datetime
+
+
+class RecordKept(Event):
+    """A scope remembers something for later: the compensation of a completed activity (see `compensation`)."""
+
+    scope_id: str
+    record: dict[str, Value]
+
+
+class RecordDropped(Event):
+    scope_id: str
+    record_id: str
+
+
+class SignalThrown(Event):
+    """A signal for everybody who waits for it outside this tree; inside, it was delivered already."""
+
+    name: str
+    at: datetime
+    tenant_id: str = ""
+    variables: dict[str, Value] = {}
+
+
+class MessageThrown(Event):
+    name: str
+    at: datetime
+    tenant_id: str = ""
+    business_key: str = ""
+    variables: dict[str, Value] = {}
+
+
+class IncidentRaised(Event):
+    """Something of the process went wrong and needs a person: a job without retries, a loop without a wait state."""
+
+    execution_id: str
+    element_id: str
+    kind: str
+    message: str
+    at: datetime
+    job_id: str = ""
+
+
+AnyEvent = (
+    ProcessInstanceStarted
+    | ProcessInstanceEnded
+    | ProcessInstanceSuspended
+    | ProcessInstanceActivated
+    | ProcessInstanceUpdated
+    | ProcessInstanceMigrated
+    | ElementQueued
+    | ElementStarted
+    | ElementEnded
+    | FlowTaken
+    | LoopStarted
+    | VariableSet
+    | VariableRemoved
+    | TaskCreated
+    | TaskUpdated
+    | TaskEnded
+    | IdentityLinkAdded
+    | IdentityLinkRemoved
+    | JobScheduled
+    | JobChanged
+    | JobEnded
+    | SubscriptionOpened
+    | SubscriptionClosed
+    | RecordKept
+    | RecordDropped
+    | SignalThrown
+    | MessageThrown
+    | IncidentRaised
+)

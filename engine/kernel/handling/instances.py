@@ -1,0 +1,102 @@
+"""Starting, naming, suspending and deleting process instances."""
+
+from engine.kernel import commands as cmd
+from engine.kernel import events as ev
+from engine.kernel import instances, lifecycle, scopes
+from engine.kernel.definition import Definition, Node
+from engine.kernel.errors import failed, invalid
+from engine.kernel.handling.targets import instance_of
+from engine.kernel.state import SUSPENDED, TERMINATED, Instance
+from engine.kernel.turn import Turn
+from engine.kernel.values import Value
+
+
+def start(turn: Turn, command: cmd.StartProcess) -> dict[str, Value]:
+    """Start an instance: variables first, so that the start event sees them."""
+    definition = turn.env.definitions.by_id(command.definition_id)
+    node = definition.nodes.get(command.start_element_id) if command.start_element_id else _default_start(definition)
+    if node is None or node.kind.tag != "startEvent":
+        raise invalid(
+            "no-start-event",
+            f"expected process '{definition.key}' to have a plain start event, found none",
+            process_definition_id=definition.id,
+        )
+    instance_id = command.instance_id or turn.tree.root_id
+    instance = instances.begin(
+        turn,
+        definition,
+        instance_id,
+        business_key=command.business_key,
+        name=command.name,
+        tenant_id=definition.tenant_id,
+        start_user_id=command.user_id,
+        start_element_id=node.id,
+    )
+    if command.user_id:
+        _link_starter(turn, instance, command.user_id)
+    for name, value in command.variables.items():
+        scopes.put(turn, instance, instance.id, name, value)
+    if command.transient_variables:
+        turn.transient[instance.id] = {name: v.value for name, v in command.transient_variables.items()}
+    instances.set_off(turn, instance, definition, node)
+    return {"process_instance_id": instance_id, "process_definition_id": definition.id}
+
+
+def _default_start(definition: Definition) -> Node | None:
+    return definition.process.start or (definition.starts[0] if len(definition.starts) == 1 else None)
+
+
+def _link_starter(turn: Turn, instance: Instance, user_id: str) -> None:
+    turn.emit(
+        ev.IdentityLinkAdded(
+            instance_id=instance.id, link_id=turn.env.new_id(), kind="starter", at=turn.at, user_id=user_id
+        )
+    )
+
+
+def update(turn: Turn, command: cmd.UpdateInstance) -> None:
+    instance = instance_of(turn, command.instance_id)
+    turn.emit(
+        ev.ProcessInstanceUpdated(
+            instance_id=instance.id,
+            at=turn.at,
+            name=command.name,
+            business_key=command.business_key,
+            business_status=command.business_status,
+        )
+    )
+
+
+def suspend(turn: Turn, command: cmd.SuspendInstance) -> None:
+    instance = instance_of(turn, command.instance_id)
+    if instance.state == SUSPENDED:
+        raise failed(
+            "already-suspended",
+            f"expected process instance {instance.id} to be active, found it suspended",
+            process_instance_id=instance.id,
+        )
+    turn.emit(ev.ProcessInstanceSuspended(instance_id=instance.id, at=turn.at))
+
+
+def activate(turn: Turn, command: cmd.ActivateInstance) -> None:
+    instance = instance_of(turn, command.instance_id)
+    if instance.state != SUSPENDED:
+        raise failed(
+            "already-active",
+            f"expected process instance {instance.id} to be suspended, found it active",
+            process_instance_id=instance.id,
+        )
+    turn.emit(ev.ProcessInstanceActivated(instance_id=instance.id, at=turn.at))
+
+
+def delete(turn: Turn, command: cmd.DeleteInstance) -> None:
+    """Delete a running instance with all that it called; an instance that was called is deleted with its caller."""
+    instance = instance_of(turn, command.instance_id)
+    if instance.super_instance_id:
+        raise failed(
+            "called-instance",
+            f"expected a process instance that nobody called, found {instance.id}, called by {instance.super_instance_id}: "
+            "delete that one",
+            process_instance_id=instance.id,
+        )
+    lifecycle.cancel_instance(turn, instance, TERMINATED, command.reason or "deleted")

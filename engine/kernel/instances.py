@@ -1,0 +1,49 @@
+"""How a process instance comes to be: by a start command or by a call activity."""
+
+from engine.kernel import events as ev
+from engine.kernel import lifecycle
+from engine.kernel.definition import Definition, Node
+from engine.kernel.state import Instance
+from engine.kernel.turn import Turn
+
+
+def begin(
+    turn: Turn,
+    definition: Definition,
+    instance_id: str,
+    *,
+    root_id: str = "",
+    super_instance_id: str = "",
+    super_execution_id: str = "",
+    business_key: str = "",
+    name: str = "",
+    tenant_id: str = "",
+    start_user_id: str = "",
+    start_element_id: str = "",
+) -> Instance:
+    """Create an instance without setting it off, so that its variables can be set first."""
+    turn.emit(
+        ev.ProcessInstanceStarted(
+            instance_id=instance_id,
+            root_id=root_id or instance_id,
+            definition_id=definition.id,
+            definition_key=definition.key,
+            definition_name=definition.name,
+            definition_version=definition.version,
+            at=turn.at,
+            super_instance_id=super_instance_id,
+            super_execution_id=super_execution_id,
+            business_key=business_key,
+            name=name,
+            tenant_id=tenant_id,
+            start_user_id=start_user_id,
+            start_element_id=start_element_id,
+        )
+    )
+    return turn.tree.instances[instance_id]
+
+
+def set_off(turn: Turn, instance: Instance, definition: Definition, start: Node) -> None:
+    """Open the process's own scope and put a token on a start event."""
+    lifecycle.open_scope(turn, instance, lifecycle.root_execution(instance, definition.process), definition.process)
+    lifecycle.enter_later(turn, instance, instance.id, start)

@@ -1,0 +1,365 @@
+"""Where variables live and how a name is found: the execution, its scopes outwards, the process instance.
+
+A leaf execution's own variables hide those of its scope; setting a name changes it where it already lives, and creates
+it at the process instance otherwise (Flowable's `setVariable`). Loop counters are not stored: they are read off the
+multi-instance executions themselves.
+"""
+
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from engine.kernel import events as ev
+from engine.kernel.errors import MissingVariables, Refused
+from engine.kernel.expression import Exposed, ExpressionError, UnknownName
+from engine.kernel.state import Execution, Instance, Task
+from engine.kernel.turn import Turn
+from engine.kernel.values import NULL, Variable, type_of
+
+_ABSENT = object()
+LOOP_NAMES = ("nrOfInstances", "nrOfActiveInstances", "nrOfCompletedInstances")
+
+
+def scope_ids(instance: Instance, execution: Execution | None) -> Iterator[str]:
+    """The ids of the scopes that are visible from an execution, innermost first, the instance last."""
+    while execution is not None:
+        yield execution.id
+        execution = instance.executions.get(execution.parent)
+    yield instance.id
+
+
+def find(turn: Turn, instance: Instance, execution: Execution | None, name: str) -> Any:
+    """The value of a name as seen from an execution. Raises KeyError if there is none."""
+    transient = turn.transient.get(instance.id)
+    if transient is not None and name in transient:
+        return transient[name]
+    tree = turn.tree
+    variables = tree.variables
+    current = execution
+    while current is not None:
+        scope = variables.get(current.id)
+        if scope is not None:
+            variable = scope.get(name)
+            if variable is not None:
+                return variable.value
+        elif current.locals and not tree.all_loaded and not current.scope and not current.body:
+            raise MissingVariables(current.id)
+        if current.turn is not None or current.body:
+            value = _loop_variable(turn, instance, current, name)
+            if value is not _ABSENT:
+                return value
+        current = instance.executions.get(current.parent)
+    scope = variables.get(instance.id)
+    if scope is not None:
+        variable = scope.get(name)
+        if variable is not None:
+            return variable.value
+    raise KeyError(name)
+
+
+def _loop_variable(turn: Turn, instance: Instance, execution: Execution, name: str) -> Any:
+    if execution.body:
+        if name == "nrOfInstances" and execution.total is not None:
+            return execution.total
+        if name == "nrOfCompletedInstances":
+            return execution.done
+        if name == "nrOfActiveInstances":
+            return _active_turns(turn, instance, execution)
+        return _ABSENT
+    loop = turn.node_of(instance, execution).loop
+    if loop is not None and name == loop.index_variable:
+        return execution.turn
+    return _ABSENT
+
+
+def _active_turns(turn: Turn, instance: Instance, body: Execution) -> int:
+    """A parallel loop's turns count as active from the beginning, a sequential one has one at a time."""
+    loop = turn.node_of(instance, body).loop
+    if loop is not None and loop.sequential:
+        return body.started - body.done
+    return (body.total or 0) - body.done
+
+
+def has(turn: Turn, instance: Instance, execution: Execution | None, name: str) -> bool:
+    try:
+        find(turn, instance, execution, name)
+    except KeyError:
+        return False
+    return True
+
+
+def visible(turn: Turn, instance: Instance, execution: Execution | None) -> dict[str, Any]:
+    """All variables seen from an execution by name; inner ones hide outer ones."""
+    found: dict[str, Any] = {}
+    for scope_id in reversed(list(scope_ids(instance, execution))):
+        current = instance.executions.get(scope_id)
+        if current is not None:
+            if scope_id not in turn.tree.variables and current.locals and not turn.tree.all_loaded:
+                raise MissingVariables(scope_id)
+            if current.body or current.turn is not None:
+                found.update(loop_variables(turn, instance, current))
+        found.update({name: variable.value for name, variable in turn.tree.variables.get(scope_id, {}).items()})
+    found.update(turn.transient.get(instance.id, {}))
+    return found
+
+
+def loop_variables(turn: Turn, instance: Instance, execution: Execution) -> dict[str, int]:
+    """The counters that a multi-instance body or one of its turns shows as variables."""
+    if execution.body:
+        if execution.total is None:
+            return {}
+        return {
+            "nrOfInstances": execution.total,
+            "nrOfCompletedInstances": execution.done,
+            "nrOfActiveInstances": _active_turns(turn, instance, execution),
+        }
+    loop = turn.node_of(instance, execution).loop
+    return {loop.index_variable: execution.turn} if loop is not None and execution.turn is not None else {}
+
+
+def set_variable(turn: Turn, instance: Instance, execution: Execution | None, name: str, value: Any) -> None:
+    """Change the name where it lives as seen from the execution, or create it at the process instance."""
+    for scope_id in scope_ids(instance, execution):
+        scope = turn.tree.variables.get(scope_id)
+        if scope is not None and name in scope:
+            put(turn, instance, scope_id, name, value)
+            return
+        current = instance.executions.get(scope_id)
+        leaf = current is not None and not current.scope and not current.body
+        if scope is None and current is not None and leaf and current.locals and not turn.tree.all_loaded:
+            raise MissingVariables(scope_id)
+    put(turn, instance, instance.id, name, value)
+
+
+def put(turn: Turn, instance: Instance, scope_id: str, name: str, value: Any) -> None:
+    """Set a variable exactly in that scope. `value` may be a `Variable` with a declared type.
+
+    Raises Refused for what is not a value or is larger than the limit.
+    """
+    variable = value if type(value) is Variable else _typed(name, value)
+    former = turn.tree.variables.get(scope_id, {}).get(name)
+    if former is not None and former == variable and type(former.value) is type(variable.value):
+        return
+    _check_size(turn, name, variable)
+    execution = instance.executions.get(scope_id)
+    turn.emit(
+        ev.VariableSet(
+            instance_id=instance.id,
+            scope_id=scope_id,
+            name=name,
+            type=variable.type,
+            value=variable.value,
+            created=former is None,
+            at=turn.at,
+            leaf=execution is not None and not execution.scope and not execution.body,
+        )
+    )
+
+
+def _typed(name: str, value: Any) -> Variable:
+    if isinstance(value, Exposed):
+        raise Refused("FAILED_PRECONDITION", "not-a-value", f"variable '{name}': expected a value, found the object {value!r}")
+    try:
+        return Variable(type_of(value), value)
+    except TypeError as error:
+        raise Refused("FAILED_PRECONDITION", "not-a-value", f"variable '{name}': {error}") from error
+
+
+_SMALL = 1024
+
+
+def _check_size(turn: Turn, name: str, variable: Variable) -> None:
+    value = variable.value
+    if value is None or isinstance(value, bool | int | float | datetime) or (isinstance(value, str) and len(value) < _SMALL):
+        return
+    limit = turn.env.limits.variable_bytes
+    size = len(msgspec.json.encode(value))
+    if size > limit:
+        raise Refused(
+            "INVALID_ARGUMENT",
+            "variable-too-large",
+            f"variable '{name}': expected at most {limit} bytes as JSON (limit: variable_bytes), found {size}",
+            name=name,
+        )
+
+
+def remove(turn: Turn, instance: Instance, scope_id: str, name: str) -> bool:
+    """Remove a variable from exactly that scope; says whether it was there."""
+    if name not in turn.tree.variables.get(scope_id, {}):
+        return False
+    turn.emit(ev.VariableRemoved(instance_id=instance.id, scope_id=scope_id, name=name, at=turn.at))
+    return True
+
+
+class ExecutionContext:
+    """What an expression sees from an execution (the `Context` of the expression language)."""
+
+    __slots__ = ("_execution", "_extra", "_instance", "_task", "_turn")
+
+    def __init__(
+        self,
+        turn: Turn,
+        instance: Instance,
+        execution: Execution | None,
+        task: Task | None = None,
+        extra: Mapping[str, Any] | None = None,
+    ) -> None:
+        self._turn = turn
+        self._instance = instance
+        self._execution = execution
+        self._task = task
+        self._extra = extra
+
+    @property
+    def now(self) -> datetime:
+        return self._turn.at
+
+    def has(self, name: str) -> bool:
+        return has(self._turn, self._instance, self._execution, name)
+
+    def resolve(self, name: str) -> Any:
+        try:
+            return find(self._turn, self._instance, self._execution, name)
+        except KeyError:
+            pass
+        if self._extra is not None and name in self._extra:
+            return self._extra[name]
+        return self._object(name)
+
+    def _object(self, name: str) -> Any:
+        match name:
+            case "execution" | "variableContainer":
+                return exposed_execution(self._turn, self._instance, self._execution)
+            case "task" if self._task is not None:
+                return exposed_task(self._turn, self._task)
+            case "authenticatedUserId":
+                return self._turn.user_id or None
+            case "currentTenantId":
+                return self._instance.tenant_id
+            case _:
+                raise UnknownName(name)
+
+    def assign(self, name: str, value: Any) -> None:
+        set_variable(self._turn, self._instance, self._execution, name, value)
+
+    def task(self, task_id: str) -> Exposed:
+        found = self._turn.tree.tasks.get(task_id)
+        if found is None:
+            raise ExpressionError(f"expected the id of a task of this instance, found '{task_id}'")
+        return exposed_task(self._turn, found)
+
+
+def exposed_execution(turn: Turn, instance: Instance, execution: Execution | None) -> Exposed:
+    """The `execution` object of expressions: Flowable's accessors, by allow-list."""
+
+    def get(name: str) -> Any:
+        try:
+            return find(turn, instance, execution, name)
+        except KeyError:
+            return None
+
+    own_id = execution.id if execution is not None else instance.id
+
+    def get_local(name: str) -> Any:
+        variable = turn.tree.variables.get(own_id, {}).get(name)
+        return variable.value if variable is not None else None
+
+    def set_transient(name: str, value: Any) -> None:
+        turn.transient.setdefault(instance.id, {})[name] = value
+
+    node = turn.node_of(instance, execution) if execution is not None else turn.definition_of(instance).process
+    return Exposed(
+        "execution",
+        properties={
+            "id": lambda: own_id,
+            "parentId": lambda: execution.parent if execution is not None else None,
+            "processInstanceId": lambda: instance.id,
+            "rootProcessInstanceId": lambda: instance.root_id,
+            "superExecutionId": lambda: instance.super_execution_id or None,
+            "processDefinitionId": lambda: instance.definition_id,
+            "processDefinitionKey": lambda: instance.definition_key,
+            "processInstanceBusinessKey": lambda: instance.business_key or None,
+            "businessKey": lambda: instance.business_key or None,
+            "currentActivityId": lambda: node.id,
+            "currentActivityName": lambda: node.name or None,
+            "activityId": lambda: node.id,
+            "tenantId": lambda: instance.tenant_id,
+            "startUserId": lambda: instance.start_user_id or None,
+            "name": lambda: instance.name or None,
+            "variables": lambda: visible(turn, instance, execution),
+        },
+        methods={
+            "getVariable": get,
+            "getVariableLocal": get_local,
+            "getVariables": lambda: visible(turn, instance, execution),
+            "hasVariable": lambda name: has(turn, instance, execution, name),
+            "hasVariableLocal": lambda name: name in turn.tree.variables.get(own_id, {}),
+            "setVariable": lambda name, value: set_variable(turn, instance, execution, name, value),
+            "setVariableLocal": lambda name, value: put(turn, instance, own_id, name, value),
+            "setTransientVariable": set_transient,
+            "removeVariable": lambda name: remove_visible(turn, instance, execution, name),
+            "removeVariableLocal": lambda name: remove(turn, instance, own_id, name),
+        },
+    )
+
+
+def remove_visible(turn: Turn, instance: Instance, execution: Execution | None, name: str) -> bool:
+    """Remove a name from the innermost scope that holds it."""
+    return any(remove(turn, instance, scope_id, name) for scope_id in scope_ids(instance, execution))
+
+
+def exposed_task(turn: Turn, task: Task) -> Exposed:
+    """The `task` object of expressions."""
+    found = turn.tree.find(task.execution_id)
+    instance = turn.tree.instances[task.instance_id]
+    execution = found[1] if found is not None else None
+
+    def get(name: str) -> Any:
+        try:
+            return find(turn, instance, execution, name)
+        except KeyError:
+            return None
+
+    def change(field: str, value: Any) -> None:
+        turn.emit(
+            ev.TaskUpdated(
+                instance_id=instance.id, task_id=task.id, execution_id=task.execution_id, at=turn.at, changes={field: value}
+            )
+        )
+
+    return Exposed(
+        "task",
+        properties={
+            "id": lambda: task.id,
+            "name": lambda: task.name,
+            "description": lambda: task.description or None,
+            "assignee": lambda: task.assignee or None,
+            "owner": lambda: task.owner or None,
+            "priority": lambda: task.priority,
+            "dueDate": lambda: task.due_at,
+            "createTime": lambda: task.created_at,
+            "category": lambda: task.category or None,
+            "formKey": lambda: task.form_key or None,
+            "taskDefinitionKey": lambda: task.element_id,
+            "executionId": lambda: task.execution_id,
+            "processInstanceId": lambda: task.instance_id,
+            "processDefinitionId": lambda: instance.definition_id,
+            "tenantId": lambda: task.tenant_id,
+        },
+        methods={
+            "getVariable": get,
+            "setVariable": lambda name, value: set_variable(turn, instance, execution, name, value),
+            "setVariableLocal": lambda name, value: put(turn, instance, task.execution_id, name, value),
+            "setAssignee": lambda value: change("assignee", value or ""),
+            "setOwner": lambda value: change("owner", value or ""),
+            "setName": lambda value: change("name", value or ""),
+            "setDescription": lambda value: change("description", value or ""),
+            "setPriority": lambda value: change("priority", int(value)),
+            "setCategory": lambda value: change("category", value or ""),
+        },
+    )
+
+
+__all__ = ["NULL", "ExecutionContext", "find", "put", "remove", "set_variable", "visible"]

@@ -1,0 +1,60 @@
+"""Scripts in a process: run by the environment, bound to the execution that they belong to."""
+
+from typing import Any
+
+from engine.kernel import here, scopes
+from engine.kernel.env import ScriptError
+from engine.kernel.errors import BpmnError
+from engine.kernel.expression import ExpressionError, ExpressionSyntaxError, parse
+from engine.kernel.turn import expression_refusal
+
+EXPRESSION_LANGUAGES = frozenset(("", "juel"))
+JAVASCRIPT = frozenset(("javascript", "js", "ecmascript", "nashorn", "rhino", "graal.js"))
+
+
+class _Api:
+    """What a script may call of its execution."""
+
+    def __init__(self, at: "here.Here") -> None:
+        self._at = at
+        self._exposed = scopes.exposed_execution(at.turn, at.instance, at.execution)
+
+    def get_variable(self, name: str) -> Any:
+        return self._at.variable(name)
+
+    def set_variable(self, name: str, value: Any) -> None:
+        self._at.set_variable(name, value)
+
+    def property(self, name: str) -> Any:
+        found = self._exposed.properties.get(name)
+        return found() if found is not None else None
+
+
+def run_script(at: "here.Here", language: str, source: str, *, store: bool) -> Any:
+    """Run a script and give its value; `store` keeps the variables that it assigned (Flowable's autoStoreVariables).
+
+    Refuses the command if the script fails; a BPMN error that it throws is one.
+    """
+    if language.lower() in EXPRESSION_LANGUAGES:
+        return _expression(at, source)
+    visible = at.visible_variables()
+    try:
+        value, assigned = at.turn.env.scripts.run(language.lower(), source, visible, _Api(at))
+    except ScriptError as error:
+        raise at.refuse("script-failed", f"the script failed: {error}") from error
+    except BpmnError:
+        raise
+    if store:
+        for name, given in assigned.items():
+            at.set_variable(name, given)
+    return value
+
+
+def _expression(at: "here.Here", source: str) -> Any:
+    """JUEL is the default script language: the script is an expression."""
+    try:
+        return parse(source.strip()).evaluate(at.context())
+    except ExpressionSyntaxError as error:
+        raise at.refuse("script-failed", f"the script is no expression: {error}") from error
+    except ExpressionError as error:
+        raise expression_refusal(error, at.node.id) from error

@@ -1,0 +1,1 @@
+"""One file for each event definition: where it may stand, what it reads, how it is armed and thrown."""

@@ -1,0 +1,133 @@
+"""The script that gives REST Flowable's manners: aliases of paths, statuses of success, and one body for errors.
+
+It runs inside Envoy, on requests that arrive as REST only: the routes of gRPC and gRPC-Web switch it off. Since
+Envoy's Lua has no JSON, it takes the few texts that it needs from the transcoder's answer as they stand there,
+still escaped, and puts them into another frame.
+"""
+
+import json
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+from gateway.app.statuses import PHRASES, REST_ERRORS
+from gateway.model.contract import Contract
+from gateway.model.snapshot import Alias
+
+#: Where the filter after the transcoder leaves the path of the RPC for the script.
+METADATA_NAMESPACE: Final = "flowloom.edge"
+METADATA_RPC: Final = "rpc"
+
+_PROGRAM: Final = r"""
+function envoy_on_request(handle)
+  local headers = handle:headers()
+  local path = headers:get(":path")
+  for _, alias in ipairs(ALIASES) do
+    if path:sub(1, #alias[1]) == alias[1] then
+      headers:replace(":path", alias[2] .. path:sub(#alias[1] + 1))
+      return
+    end
+  end
+end
+
+-- The JSON string that follows `key` between `from` and `limit`, quotes left out, escapes kept; nil if there is none.
+local function string_after(text, key, from, limit)
+  local _, opened = text:find('"' .. key .. '":[ ]*"', from)
+  if opened == nil or opened > limit then return nil end
+  local at = opened + 1
+  while true do
+    local found = text:find('["\\]', at)
+    if found == nil then return nil end
+    if text:sub(found, found) == '"' then return text:sub(opened + 1, found - 1) end
+    at = found + 2
+  end
+end
+
+-- The transcoder writes google.rpc.Status with its fields in order: code, message, details. A quote inside a text is
+-- escaped, so the unescaped markers below cannot come from what a user wrote.
+local function error_frame(text, status, name)
+  local details = text:find('"details":[ ]*%[') or #text
+  local message = string_after(text, "message", 1, details) or ""
+  local reason = ""
+  local info = text:find('"@type":[ ]*"type.googleapis.com/google.rpc.ErrorInfo"', details)
+  if info ~= nil then
+    local next_detail = text:find('"@type":', info + 8) or #text
+    reason = string_after(text, "reason", info, next_detail) or ""
+  end
+  return '{"message":"' .. (PHRASES[status] or name) .. '","exception":"' .. message ..
+    '","code":"' .. name .. '","reason":"' .. reason .. '"}'
+end
+
+local function set_body(handle, body, text)
+  handle:headers():remove("content-length")
+  local length = body:setBytes(text)
+  if length > 0 then handle:headers():replace("content-length", tostring(length)) end
+end
+
+local GRPC_HEADERS = {
+  "grpc-status", "grpc-message", "grpc-status-details-bin", "grpc-accept-encoding", "grpc-encoding"
+}
+
+function envoy_on_response(handle)
+  local headers = handle:headers()
+  local content_type = headers:get("content-type")
+  if content_type ~= nil and content_type:sub(1, 16) == "application/grpc" then return end
+  for _, name in ipairs(GRPC_HEADERS) do headers:remove(name) end
+
+  local status = tonumber(headers:get(":status"))
+  if status >= 400 and content_type == "application/json" then
+    local body = handle:body(true)
+    local text = body:getBytes(0, body:length())
+    -- What the edge itself refused has its frame already: there the code is a name.
+    local failure = ERRORS[text:match('^{"code":[ ]*(%d+)') or ""]
+    if failure == nil then return end
+    -- Waiting for the body has outdated `headers`.
+    handle:headers():replace(":status", failure[1])
+    set_body(handle, body, error_frame(text, failure[1], failure[2]))
+    return
+  end
+
+  if status ~= 200 then return end
+  local metadata = handle:streamInfo():dynamicMetadata():get("flowloom.edge")
+  if metadata == nil then return end
+  local success = SUCCESSES[metadata["rpc"] or ""]
+  if success == nil then return end
+  headers:replace(":status", success)
+  if success == "204" then
+    headers:remove("content-type")
+    -- A body after 204 would be read as the start of the next answer.
+    set_body(handle, handle:body(true), "")
+  end
+end
+"""
+
+
+def rest_script(contract: Contract, routed: Iterable[str], aliases: tuple[Alias, ...]) -> str:
+    """Return the script with its tables: statuses of success per RPC of the `routed` services, errors, aliases."""
+    served = frozenset(routed)
+    successes = {
+        method.path: str(method.http_status)
+        for method in contract.methods
+        if method.service in served and method.http_status != 200
+    }
+    errors = {str(error.code): (str(error.http_status), error.name) for error in REST_ERRORS}
+    phrases = {str(status): phrase for status, phrase in PHRASES.items()}
+    pairs = ", ".join(f"{{{_quoted(alias.prefix)}, {_quoted(alias.target)}}}" for alias in aliases)
+    return "\n".join(
+        (
+            f"local ALIASES = {{{pairs}}}",
+            f"local SUCCESSES = {_table({key: _quoted(value) for key, value in successes.items()})}",
+            "local ERRORS = "
+            + _table({key: f"{{{_quoted(status)}, {_quoted(name)}}}" for key, (status, name) in errors.items()}),
+            f"local PHRASES = {_table({key: _quoted(value) for key, value in phrases.items()})}",
+            _PROGRAM,
+        )
+    )
+
+
+def _table(entries: Mapping[str, str]) -> str:
+    return "{" + ", ".join(f"[{_quoted(key)}] = {value}" for key, value in entries.items()) + "}"
+
+
+def _quoted(text: str) -> str:
+    # Paths, phrases and status names are plain ASCII, for which JSON and Lua write strings alike.
+    return json.dumps(text)

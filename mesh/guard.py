@@ -1,0 +1,216 @@
+"""What stands around every servicer method: refusals become statuses, bugs become incidents, calls are counted.
+
+The guard is put on when a servicer is registered, not looked up for every call as an interceptor is: an interceptor of
+`grpc.aio` costs each call a chain of coroutines and a new handler.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import inspect
+import logging
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from time import perf_counter
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+import grpc
+
+from mesh.errors import DomainError, Unimplemented
+from mesh.ids import IdSource
+from mesh.rpc_errors import CODES, refuse
+from mesh.telemetry import call_context
+
+if TYPE_CHECKING:
+    RpcContext = grpc.aio.ServicerContext[Any, Any]
+    Handler = grpc.RpcMethodHandler[Any, Any]
+
+_LOGGER: Final = logging.getLogger(__name__)
+_OK: Final = grpc.StatusCode.OK
+
+
+class Observer(Protocol):
+    """Is told of every call when it has ended; must be quick and must not raise."""
+
+    def __call__(self, method: str, code: grpc.StatusCode, seconds: float) -> None:
+        """Take note of a call of `/package.Service/Method`."""
+        ...
+
+
+def _unobserved(method: str, code: grpc.StatusCode, seconds: float) -> None:  # noqa: ARG001 - an Observer
+    return
+
+
+class GuardedServer(grpc.aio.Server):
+    """Plays the server for `add_…Servicer_to_server`: guards the methods and registers them with each of its targets.
+
+    A service that is reached both over a socket and in process is registered once, here, with both servers as targets.
+    """
+
+    def __init__(
+        self,
+        targets: Sequence[grpc.aio.Server],
+        observe: Observer = _unobserved,
+        new_incident: Callable[[], str] | None = None,
+    ) -> None:
+        """`new_incident` gives the id by which a bug is found in the log; by default a time-ordered one."""
+        self._targets = tuple(targets)
+        self._observe = observe
+        self._new_incident = new_incident or IdSource().root
+        self.services: list[str] = []
+        """Full names of the registered services, in order."""
+
+    def add_generic_rpc_handlers(self, generic_rpc_handlers: Iterable[grpc.GenericRpcHandler]) -> None:
+        """Register handlers that look methods up by themselves."""
+        guarded = [_GuardedGeneric(handler, self._guard) for handler in generic_rpc_handlers]
+        for target in self._targets:
+            target.add_generic_rpc_handlers(guarded)
+
+    def add_registered_method_handlers(self, service_name: str, method_handlers: Mapping[str, Handler]) -> None:
+        """Register the methods of one service."""
+        self.services.append(service_name)
+        guarded = {name: self._guard(f"/{service_name}/{name}", handler) for name, handler in method_handlers.items()}
+        for target in self._targets:
+            target.add_registered_method_handlers(service_name, guarded)
+
+    def add_insecure_port(self, address: str) -> int:
+        """Refuse: ports belong to the targets."""
+        raise grpc.aio.UsageError(f"expected the port {address} to be opened at a target")
+
+    def add_secure_port(self, address: str, server_credentials: grpc.ServerCredentials) -> int:  # noqa: ARG002
+        """Refuse: ports belong to the targets."""
+        raise grpc.aio.UsageError(f"expected the port {address} to be opened at a target")
+
+    async def start(self) -> None:
+        """Start every target."""
+        for target in self._targets:
+            await target.start()
+
+    async def stop(self, grace: float | None) -> None:
+        """Stop all targets at once, with this grace in seconds."""
+        await asyncio.gather(*(target.stop(grace) for target in self._targets))
+
+    async def wait_for_termination(self, timeout: float | None = None) -> bool:  # noqa: ASYNC109 - gRPC's signature
+        """Wait until every target has ended; True if the time ran out first."""
+        return any(await asyncio.gather(*(target.wait_for_termination(timeout) for target in self._targets)))
+
+    def _guard(self, method: str, handler: Handler) -> Handler:
+        return guarded_handler(method, handler, self._observe, self._new_incident)
+
+
+def guarded_handler(method: str, handler: Handler, observe: Observer, new_incident: Callable[[], str]) -> Handler:
+    """Return the handler with the guard around its behaviour. `method` is its path, `/package.Service/Method`."""
+    guard = _Guard(method, observe, new_incident)
+    found: Any = handler
+    codec = (found.request_deserializer, found.response_serializer)
+    if not found.response_streaming:
+        if found.request_streaming:
+            return grpc.stream_unary_rpc_method_handler(guard.unary(found.stream_unary), *codec)
+        return grpc.unary_unary_rpc_method_handler(guard.unary(found.unary_unary), *codec)
+    if found.request_streaming:
+        return grpc.stream_stream_rpc_method_handler(guard.streaming(found.stream_stream), *codec)
+    return grpc.unary_stream_rpc_method_handler(guard.streaming(found.unary_stream), *codec)
+
+
+class _GuardedGeneric(grpc.GenericRpcHandler):
+    def __init__(self, inner: grpc.GenericRpcHandler, guard: Callable[[str, Handler], Handler]) -> None:
+        self._inner = inner
+        self._guard = guard
+        self._guarded: dict[str, tuple[Any, Handler]] = {}
+
+    def service(self, handler_call_details: grpc.HandlerCallDetails) -> Handler | None:
+        found = self._inner.service(handler_call_details)
+        if found is None:
+            return None
+        method = handler_call_details.method
+        kept = self._guarded.get(method)
+        if kept is None or kept[0] is not found:
+            kept = self._guarded[method] = (found, self._guard(method, found))
+        return kept[1]
+
+
+class _Guard:
+    """The guard of one method."""
+
+    __slots__ = ("_method", "_new_incident", "_observe")
+
+    def __init__(self, method: str, observe: Observer, new_incident: Callable[[], str]) -> None:
+        self._method = method
+        self._observe = observe
+        self._new_incident = new_incident
+
+    def unary(self, behaviour: Any) -> Any:
+        """Guard a behaviour that returns its one response."""
+        if not inspect.iscoroutinefunction(behaviour):
+            behaviour = self._of_a_plain_function(behaviour)
+        method, observe = self._method, self._observe
+
+        async def guarded(request: Any, context: RpcContext) -> Any:
+            began = perf_counter()
+            call_context.set(context)
+            try:
+                response = await behaviour(request, context)
+            except BaseException as raised:
+                await self._end(context, raised, began)
+                raise
+            observe(method, _as_code(context.code()), perf_counter() - began)
+            return response
+
+        return guarded
+
+    def streaming(self, behaviour: Any) -> Any:
+        """Guard a behaviour that yields its responses, or writes them to the context."""
+        if not inspect.isasyncgenfunction(behaviour):
+            return self.unary(behaviour)
+        method, observe = self._method, self._observe
+
+        async def guarded(request: Any, context: RpcContext) -> AsyncIterator[Any]:
+            began = perf_counter()
+            call_context.set(context)
+            try:
+                async with contextlib.aclosing(behaviour(request, context)) as responses:
+                    async for response in responses:
+                        yield response
+            except BaseException as raised:
+                await self._end(context, raised, began)
+                raise
+            observe(method, _as_code(context.code()), perf_counter() - began)
+
+        return guarded
+
+    def _of_a_plain_function(self, behaviour: Any) -> Any:
+        # A method that the servicer does not override is a plain function of the generated base class, which raises.
+        async def awaited(request: Any, context: RpcContext) -> Any:
+            try:
+                return behaviour(request, context)
+            except NotImplementedError:
+                raise Unimplemented("method-not-implemented", f"{self._method} is not implemented") from None
+
+        return awaited
+
+    async def _end(self, context: RpcContext, raised: BaseException, began: float) -> None:
+        """Take note of the call, and abort it for what was raised; returns if the exception itself is to go on."""
+        code = _code_of(context, raised)
+        self._observe(self._method, code, perf_counter() - began)
+        if isinstance(raised, DomainError):
+            await refuse(context, raised)
+        if code is grpc.StatusCode.INTERNAL and isinstance(raised, Exception):
+            incident = self._new_incident()
+            _LOGGER.error("%s failed", self._method, exc_info=raised, extra={"incident_id": incident})
+            # What went wrong may quote data that the caller must not see: they get the id, the log has the rest.
+            await context.abort(code, f"internal error, incident {incident}")
+
+
+def _code_of(context: RpcContext, raised: BaseException) -> grpc.StatusCode:
+    if isinstance(raised, DomainError):
+        return CODES[raised.status]
+    if isinstance(raised, (asyncio.CancelledError, GeneratorExit)):
+        return grpc.StatusCode.CANCELLED
+    if isinstance(raised, grpc.aio.AbortError):
+        return _as_code(context.code())
+    return grpc.StatusCode.INTERNAL
+
+
+def _as_code(found: grpc.StatusCode | None) -> grpc.StatusCode:
+    # A context whose code nobody set answers None, in spite of its declared type.
+    return _OK if found is None else found
