@@ -5,6 +5,7 @@ Built once by `engine.bpmn.compile` from a model and cached by id; the kernel on
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
@@ -51,12 +52,13 @@ def _leave(here: "Here", wake: "Wake") -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wake:
-    """What woke an execution: variables given, and the wait (by id and kind) that fired."""
+    """What woke an execution: variables given, and the wait (by id and kind) that fired; of a timer when it was due."""
 
     kind: str
     variables: dict[str, Any] = field(default_factory=dict)
     wait_id: str = ""
     name: str = ""
+    due_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -29,6 +29,17 @@ class Duration:
         day = min(start.day, calendar.monthrange(year, month + 1)[1])
         return start.replace(year=year, month=month + 1, day=day) + self.rest
 
+    def next_after(self, start: datetime, moment: datetime) -> datetime:
+        """The first of `start` + n times this (n ≥ 1) that lies after a moment. Raises ValueError for no time at all."""
+        if not self.months and not self.rest:
+            raise ValueError("expected a period longer than nothing, found PT0S")
+        if self.months:
+            count = 1
+            while (due := Duration(self.months * count, self.rest * count).after(start)) <= moment:
+                count += 1
+            return due
+        return start + self.rest * max((moment - start) // self.rest + 1, 1)
+
 
 def parse_duration(text: str) -> Duration:
     """Read an ISO 8601 duration such as `PT1H30M` or `P1M`. Raises ValueError saying what was found."""

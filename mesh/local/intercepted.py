@@ -42,7 +42,7 @@ class Intercepted(grpc.aio.Call):
         chain.add_done_callback(self._made)
 
     def _made(self, _: asyncio.Task[Any]) -> None:
-        # Asking takes note of an error, so that a call whose result nobody wants does not complain when it is collected.
+        # Asking takes note of an error, so that a call whose result nobody wants does not complain later.
         self._inner()
         callbacks, self._callbacks = self._callbacks, []
         for callback in callbacks:

@@ -39,6 +39,13 @@ class Daemon:
         """Tell whether the process lives."""
         return self._process is not None and self._process.poll() is None
 
+    @property
+    def pid(self) -> int:
+        """Return the process id. Raises RuntimeError if it was never started."""
+        if self._process is None:
+            raise RuntimeError(f"expected {self._command[0]} to have been started, found it was not")
+        return self._process.pid
+
     def start(self) -> None:
         """Start the program and return once it answers.
 

@@ -73,6 +73,11 @@ class MariaDb:
         """Tell whether the server process lives."""
         return self._daemon.running
 
+    @property
+    def pid(self) -> int:
+        """Return the process id of the server."""
+        return self._daemon.pid
+
     def start(self) -> None:
         """Start and return once it answers; does nothing if it runs."""
         self._daemon.start()

@@ -7,7 +7,7 @@ from typing import Any
 
 import grpc
 import pytest
-from google.rpc import error_details_pb2, status_pb2  # type: ignore[import-untyped]
+from google.rpc import error_details_pb2, status_pb2
 
 from mesh.errors import DomainError, FieldViolation, InvalidArgument, NotFound, ResourceExhausted, Status, Unavailable
 from mesh.guard import GuardedServer

@@ -53,7 +53,7 @@ def execute(turn: Turn, command: cmd.ExecuteJob) -> None:
     instance, execution = _place(turn, job)
     _end(turn, job)
     if job.kind == TIMER:
-        woken = Wake(kind=TIMER, wait_id=job.id, name=job.repeat)
+        woken = Wake(kind=TIMER, wait_id=job.id, name=job.repeat, due_at=job.due_at)
         lifecycle.wake(turn, instance, execution, job.element_id, woken)
     elif PARKED in job.payload:
         _continue_external(turn, instance, execution, job)

@@ -4,7 +4,7 @@ Only non-interrupting boundary events, event sub-process starts and process star
 when the present one happens.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date, datetime
 from datetime import time as time_of_day
@@ -16,7 +16,7 @@ from engine.kernel.durations import parse_duration, parse_moment, parse_repetiti
 from engine.kernel.errors import Refused
 from engine.kernel.expression import Expression
 from engine.kernel.here import Here
-from engine.kernel.reading import Problem, Reader, Source
+from engine.kernel.reading import Reader, Source
 from engine.kernel.state import TIMER
 
 HANDLER: Final = "trigger-timer"
@@ -103,9 +103,9 @@ def _first_of_cycle(text: str, now: datetime, end: datetime | None) -> tuple[dat
     if text.startswith("R"):
         cycle = parse_repetition(text)
         last = cycle.end or end
-        first = cycle.start if cycle.start is not None and cycle.start > now else cycle.period.after(cycle.start or now)
-        while first <= now and cycle.start is not None:
-            first = cycle.period.after(first)
+        first = cycle.period.after(now) if cycle.start is None else cycle.start
+        if first <= now:
+            first = cycle.period.next_after(first, now)
         times = None if cycle.times is None or cycle.times == 0 else cycle.times - 1
         return first, _rest(times, cycle.period_text, last)
     if is_cron(text):
@@ -122,16 +122,19 @@ def _rest(times: int | None, period: str, end: datetime | None) -> str:
     return f"{head}/{period}" + (f"/{end.isoformat()}" if end is not None else "")
 
 
-def next_of(repeat: str, fired_at: datetime) -> tuple[datetime, str] | None:
-    """The next firing after one, and what is left of the cycle then; None when it is over."""
+def next_of(repeat: str, due_at: datetime, now: datetime) -> tuple[datetime, str] | None:
+    """The next firing after one that was due then and happens now, and what is left of its cycle; None when it is over.
+
+    Firings keep to the grid of the first one; those that were missed meanwhile are left out (Flowable).
+    """
     if not repeat:
         return None
     if repeat.startswith("cron "):
         text, _, end = repeat[5:].partition("|")
-        due = next_after(text, fired_at)
+        due = next_after(text, max(due_at, now))
         return None if end and due > parse_moment(end) else (due, repeat)
     cycle = parse_repetition(repeat)
-    due = cycle.period.after(fired_at)
+    due = cycle.period.next_after(due_at, now)
     if cycle.end is not None and due > cycle.end:
         return None
     times = None if cycle.times is None else cycle.times - 1
@@ -148,14 +151,10 @@ def _arm(here: Here, node: Node) -> None:
 
 
 def _fired(here: Here, node: Node, wake: Wake) -> None:
-    """`wake.name` is what the fired job said of its cycle."""
-    following = next_of(wake.name, here.now) if not node.interrupting else None
+    """`wake.name` is what the fired job said of its cycle, `wake.due_at` when it was due."""
+    following = next_of(wake.name, wake.due_at or here.now, here.now) if not node.interrupting else None
     if following is not None:
         here.schedule(TIMER, HANDLER, due_at=following[0], node=node, repeat=following[1])
-
-
-def _check(node: Node) -> Iterator[Problem]:
-    return iter(())
 
 
 TRIGGER: Final = TriggerKind(
@@ -163,7 +162,6 @@ TRIGGER: Final = TriggerKind(
     tag="timerEventDefinition",
     positions=frozenset((Position.START, Position.EVENT_SUB_START, Position.CATCH, Position.BOUNDARY)),
     read=_read,
-    check=_check,
     arm=_arm,
     fired=_fired,
 )

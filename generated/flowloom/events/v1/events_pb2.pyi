@@ -591,6 +591,26 @@ class ProcessInstanceMigrated(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    @_typing.final
+    class ElementIdsEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     FROM_PROCESS_DEFINITION_ID_FIELD_NUMBER: _builtins.int
     PROCESS_DEFINITION_ID_FIELD_NUMBER: _builtins.int
     PROCESS_DEFINITION_KEY_FIELD_NUMBER: _builtins.int
@@ -598,6 +618,7 @@ class ProcessInstanceMigrated(_message.Message):
     PROCESS_DEFINITION_NAME_FIELD_NUMBER: _builtins.int
     PROCESS_DEFINITION_CATEGORY_FIELD_NUMBER: _builtins.int
     DEPLOYMENT_ID_FIELD_NUMBER: _builtins.int
+    ELEMENT_IDS_FIELD_NUMBER: _builtins.int
     from_process_definition_id: _builtins.str
     process_definition_id: _builtins.str
     process_definition_key: _builtins.str
@@ -605,6 +626,10 @@ class ProcessInstanceMigrated(_message.Message):
     process_definition_name: _builtins.str
     process_definition_category: _builtins.str
     deployment_id: _builtins.str
+    @_builtins.property
+    def element_ids(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """Former to new element id, of elements whose id changed: what is alive at the one is at the other now."""
+
     def __init__(
         self,
         *,
@@ -615,10 +640,11 @@ class ProcessInstanceMigrated(_message.Message):
         process_definition_name: _builtins.str | None = ...,
         process_definition_category: _builtins.str | None = ...,
         deployment_id: _builtins.str = ...,
+        element_ids: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_process_definition_category", b"_process_definition_category", "_process_definition_name", b"_process_definition_name", "process_definition_category", b"process_definition_category", "process_definition_name", b"process_definition_name"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_process_definition_category", b"_process_definition_category", "_process_definition_name", b"_process_definition_name", "deployment_id", b"deployment_id", "from_process_definition_id", b"from_process_definition_id", "process_definition_category", b"process_definition_category", "process_definition_id", b"process_definition_id", "process_definition_key", b"process_definition_key", "process_definition_name", b"process_definition_name", "process_definition_version", b"process_definition_version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_process_definition_category", b"_process_definition_category", "_process_definition_name", b"_process_definition_name", "deployment_id", b"deployment_id", "element_ids", b"element_ids", "from_process_definition_id", b"from_process_definition_id", "process_definition_category", b"process_definition_category", "process_definition_id", b"process_definition_id", "process_definition_key", b"process_definition_key", "process_definition_name", b"process_definition_name", "process_definition_version", b"process_definition_version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__process_definition_category: _TypeAlias = _typing.Literal["process_definition_category"]  # noqa: Y015
     _WhichOneofArgType__process_definition_category: _TypeAlias = _typing.Literal["_process_definition_category", b"_process_definition_category"]  # noqa: Y015

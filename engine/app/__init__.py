@@ -1,0 +1,1 @@
+"""The engine's use cases and the group commit that carries commands out. Must not know SQL, protobuf or transport."""

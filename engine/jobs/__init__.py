@@ -1,0 +1,1 @@
+"""What the engine does by the clock: due jobs, leases, outside work."""

@@ -1,0 +1,42 @@
+"""The one table between what the kernel refuses and what a service answers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final
+
+from engine.kernel import errors as kernel
+from mesh import errors as mesh
+
+KINDS: Final[Mapping[str, type[mesh.DomainError]]] = MappingProxyType(
+    {
+        kernel.NOT_FOUND: mesh.NotFound,
+        kernel.INVALID_ARGUMENT: mesh.InvalidArgument,
+        kernel.FAILED_PRECONDITION: mesh.FailedPrecondition,
+        kernel.ALREADY_EXISTS: mesh.AlreadyExists,
+        kernel.PERMISSION_DENIED: mesh.PermissionDenied,
+        kernel.RESOURCE_EXHAUSTED: mesh.ResourceExhausted,
+    }
+)
+BY_REASON: Final[Mapping[str, type[mesh.DomainError]]] = MappingProxyType(
+    {
+        # Flowable answers 409 to a suspension of what is suspended, and the contract says so.
+        "already-suspended": mesh.AlreadyExists,
+        "already-active": mesh.AlreadyExists,
+        "element-not-found": mesh.NotFound,
+    }
+)
+"""Refusals that the contract answers otherwise than their kernel status says."""
+
+
+def domain_error(refused: kernel.Refused) -> mesh.DomainError:
+    """Return the refusal as this service answers it. Raises KeyError for a status that the table does not have."""
+    facts: dict[str, object] = dict(refused.facts)
+    kind = BY_REASON.get(refused.reason) or KINDS[refused.status]
+    return kind(refused.reason, refused.message, violations=(), retry_after_seconds=None, **facts)
+
+
+def invalid_request(field: str, message: str) -> mesh.InvalidArgument:
+    """Return the refusal of one field of a request; `message` says what was expected and what was found."""
+    return mesh.InvalidArgument("invalid-request", message, violations=[mesh.FieldViolation(field, message)])

@@ -1,0 +1,152 @@
+"""All services in one process: one gRPC server, the embedded event bus between them, and Envoy in front.
+
+Nothing in a service's code knows that it runs here: each gets its settings, a clock, a bus and a registrar.
+"""
+
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from importlib.resources import files
+from pathlib import Path
+from typing import Final
+
+from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
+
+from engine.service import EngineService, EngineSettings
+from gateway.service import Endpoint, EnvoyProcess, GatewaySettings, edge_snapshot, open_edge, read_contract
+from history.service import HistoryService, HistorySettings
+from mesh.clock import Clock, ManualClock, SystemClock
+from mesh.observation_port import ObservationPort
+from mesh.server import MeshServer, ServerSettings
+from mesh.settings import load
+from mesh.telemetry import RpcMetrics
+
+DESCRIPTORS: Final = "descriptors.pb"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MeshOptions:
+    """Where an embedded mesh listens and what it stores in. Empty URLs mean SQLite files in the data directory."""
+
+    address: str = "127.0.0.1"
+    port: int = 8080
+    grpc_port: int = 0
+    data_directory: Path = Path(".flowloom")
+    database_url: str = ""
+    history_database_url: str = ""
+    edge: bool = True
+    manual_jobs: bool = False
+    manual_clock: bool = False
+    lame_duck_seconds: float = 0.0
+
+
+class EmbeddedMesh:
+    """The whole mesh in this process: `start`, use its addresses, `stop`."""
+
+    def __init__(self, options: MeshOptions, environment: Mapping[str, str]) -> None:
+        """Read all settings. Raises SettingsError naming every wrong one."""
+        self._options = options
+        self._engine_settings = _engine_settings(options, environment)
+        self._history_settings = _history_settings(options, environment)
+        self._gateway_settings = _gateway_settings(options, environment)
+        self._server_settings = replace(
+            load(ServerSettings, environment, "FLOWLOOM_SERVER_"),
+            host=options.address,
+            port=options.grpc_port,
+            lame_duck_seconds=options.lame_duck_seconds,
+        )
+        self._clock: Clock = ManualClock(datetime.now(UTC)) if options.manual_clock else SystemClock()
+        self.grpc_address = ""
+        self.rest_address = ""
+        self.metrics_address = ""
+        self._engine: EngineService | None = None
+        self._history: HistoryService | None = None
+        self._server: MeshServer | None = None
+        self._observation: ObservationPort | None = None
+        self._edge: EnvoyProcess | None = None
+
+    async def start(self) -> None:
+        """Start everything, inside out: engine, history, server, edge. Raises what the part that fails raises."""
+        descriptors = descriptor_set()
+        registry = CollectorRegistry()
+        for collector in (ProcessCollector, PlatformCollector, GCCollector):
+            collector(registry=registry)
+        self._options.data_directory.mkdir(parents=True, exist_ok=True)
+        self._server = MeshServer(self._server_settings, observe=RpcMetrics(registry), descriptor_set=descriptors)
+        self._engine = EngineService(
+            self._engine_settings, clock=self._clock, registry=registry, draining=self._server.draining
+        )
+        await self._engine.start()
+        self._history = HistoryService(self._history_settings, bus=self._engine.bus, registry=registry)
+        await self._history.start()
+        self._engine.add_to(self._server.registrar)
+        self._history.add_to(self._server.registrar)
+        self._server.readiness.add_probe("engine", self._engine.probe)
+        self._server.readiness.add_probe("history", self._history.probe)
+        self.grpc_address = await self._server.start()
+        self._observation = ObservationPort(registry, self._server.readiness)
+        self.metrics_address = await self._observation.start(self._options.address)
+        if self._options.edge:
+            await self._start_edge(descriptors)
+
+    async def _start_edge(self, descriptors: bytes) -> None:
+        host, _, port = self.grpc_address.rpartition(":")
+        here = [Endpoint(address=host, port=int(port))]
+        snapshot = edge_snapshot(self._gateway_settings, read_contract(descriptors), {"engine": here, "history": here})
+        self._edge = open_edge(self._gateway_settings, snapshot)
+        await self._edge.start()
+        self.rest_address = f"http://{self._gateway_settings.address}:{self._gateway_settings.port}"
+
+    async def stop(self) -> None:
+        """Drain from the outside in: no new requests, those under way end, then the services stop."""
+        if self._edge is not None:
+            await self._edge.drain_and_stop()
+        if self._server is not None and self.grpc_address:
+            await self._server.drain()
+        if self._history is not None:
+            await self._history.stop()
+        if self._engine is not None:
+            await self._engine.stop()
+        if self._observation is not None:
+            await self._observation.stop()
+
+
+def descriptor_set() -> bytes:
+    """The merged descriptor set of all contracts, as generated."""
+    return files("flowloom").joinpath(DESCRIPTORS).read_bytes()
+
+
+def _engine_settings(options: MeshOptions, environment: Mapping[str, str]) -> EngineSettings:
+    settings = load(EngineSettings, environment, "FLOWLOOM_ENGINE_")
+    url = options.database_url
+    if not url and "FLOWLOOM_ENGINE_DATABASE_URL" not in environment:
+        url = f"sqlite:///{options.data_directory / 'engine.db'}"
+    jobs = replace(settings.jobs, manual=True) if options.manual_jobs else settings.jobs
+    return replace(settings, database_url=url or settings.database_url, jobs=jobs)
+
+
+def _history_settings(options: MeshOptions, environment: Mapping[str, str]) -> HistorySettings:
+    settings = load(HistorySettings, environment, "FLOWLOOM_HISTORY_")
+    url = options.history_database_url
+    if not url and "FLOWLOOM_HISTORY_DATABASE_URL" not in environment:
+        url = f"sqlite:///{options.data_directory / 'history.db'}"
+    return replace(settings, database_url=url or settings.database_url)
+
+
+def _gateway_settings(options: MeshOptions, environment: Mapping[str, str]) -> GatewaySettings:
+    settings = load(GatewaySettings, environment, "FLOWLOOM_GATEWAY_")
+    return replace(
+        settings,
+        address=options.address,
+        port=options.port or _free_port(options.address),
+        config_directory=str(options.data_directory / "edge"),
+    )
+
+
+def _free_port(address: str) -> int:
+    """A port that is free now. Envoy's listener needs a number; whoever takes it first makes the start fail loudly."""
+    with socket.socket() as probe:
+        probe.bind((address, 0))
+        port: int = probe.getsockname()[1]
+        return port

@@ -1,0 +1,90 @@
+"""Runs services: all of them in one process behind Envoy (`up`), or one alone (`serve`)."""
+
+import asyncio
+import contextlib
+import json
+import os
+import sys
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import uvloop
+
+from host.embedded import EmbeddedMesh, MeshOptions
+from mesh.server import until_signalled
+from mesh.telemetry import log_as_json
+
+# gRPC's fork handlers only print a notice when uvloop starts Envoy.
+os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
+
+SWITCH_INTERVAL_SECONDS = 0.0005
+"""How long a writer thread may keep the interpreter from the event loop. Python's 5 ms would be felt in each call."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UpOptions:
+    """What `flowloom up` can be told. Port 0 takes a free one; empty URLs mean SQLite files in the data directory."""
+
+    address: str = "127.0.0.1"
+    port: int = 8080
+    grpc_port: int = 0
+    data_directory: Path = Path(".flowloom")
+    database_url: str = ""
+    history_database_url: str = ""
+    edge: bool = True
+    manual_jobs: bool = False
+    manual_clock: bool = False
+    announce: Path | None = None
+    quiet: bool = False
+
+
+def up(options: UpOptions, announce: Callable[[EmbeddedMesh], None] = lambda mesh: None) -> None:
+    """Run the whole mesh until SIGTERM or SIGINT, then drain and stop.
+
+    `announce` is called once it is ready. Raises RuntimeError if a part does not start, SettingsError for bad settings.
+    """
+    log_as_json("WARNING" if options.quiet else "INFO")
+    sys.setswitchinterval(SWITCH_INTERVAL_SECONDS)
+    uvloop.run(_up(options, announce))
+
+
+async def _up(options: UpOptions, announce: Callable[[EmbeddedMesh], None]) -> None:
+    mesh = EmbeddedMesh(
+        MeshOptions(
+            address=options.address,
+            port=options.port,
+            grpc_port=options.grpc_port,
+            data_directory=options.data_directory,
+            database_url=options.database_url,
+            history_database_url=options.history_database_url,
+            edge=options.edge,
+            manual_jobs=options.manual_jobs,
+            manual_clock=options.manual_clock,
+        ),
+        os.environ,
+    )
+    # Taken before the start, so that a signal that comes early ends the mesh in good order too.
+    signalled = asyncio.ensure_future(until_signalled())
+    await asyncio.sleep(0)
+    try:
+        await mesh.start()
+        announce(mesh)
+        if options.announce is not None:
+            write_addresses(options.announce, mesh)
+        await signalled
+    finally:
+        signalled.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await mesh.stop()
+
+
+def write_addresses(path: Path, mesh: EmbeddedMesh) -> None:
+    """Write where the mesh answers as JSON, at once and whole, for whoever waits for the file."""
+    found = {"grpc": mesh.grpc_address, "pid": os.getpid(), "metrics": mesh.metrics_address}
+    if mesh.rest_address:
+        found["rest"] = mesh.rest_address
+    with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False) as file:
+        json.dump(found, file)
+    Path(file.name).replace(path)
