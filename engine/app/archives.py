@@ -62,7 +62,9 @@ def _files(archive: File, opened: zipfile.ZipFile, limits: DeploymentLimits) -> 
     for entry in entries:
         name = _safe_name(archive.name, entry.orig_filename)
         if entry.flag_bits & 1:
-            raise invalid("invalid-archive", f"expected no encrypted file, found '{name}' in {archive.name}", resource=name)
+            raise invalid(
+                "invalid-archive", f"expected no encrypted file, found '{name}' in {archive.name}", resource=name
+            )
         with opened.open(entry) as stream:
             data = stream.read(left + 1)
         left -= len(data)
@@ -76,7 +78,9 @@ def _safe_name(archive: str, name: str) -> str:
     path = PurePosixPath(name)
     tricky = path.is_absolute() or ".." in path.parts or "\\" in name or ":" in name or not name.isprintable()
     if tricky or not path.parts:
-        raise invalid("invalid-archive", f"expected names inside the archive, found {name!r} in {archive}", resource=archive)
+        raise invalid(
+            "invalid-archive", f"expected names inside the archive, found {name!r} in {archive}", resource=archive
+        )
     return str(path)
 
 
@@ -84,5 +88,8 @@ def beyond(limit: str, most: int, found: int | None) -> Refused:
     """The refusal for a deployment that exceeds a limit."""
     said = "more" if found is None else str(found)
     return Refused(
-        RESOURCE_EXHAUSTED, "deployment-too-large", f"expected at most {most}, found {said} (limit: {limit})", limit=limit
+        RESOURCE_EXHAUSTED,
+        "deployment-too-large",
+        f"expected at most {most}, found {said} (limit: {limit})",
+        limit=limit,
     )

@@ -3,13 +3,11 @@
 from dataclasses import dataclass, field
 from typing import Final
 
-from python_multipart.exceptions import FormParserError
-from python_multipart.multipart import MultipartParser, parse_options_header
+from python_multipart.multipart import MultipartCallbacks, MultipartParser, parse_options_header
 
 from engine.kernel.errors import invalid
 
 MAX_PARTS: Final = 32
-MAX_HEADER_BYTES: Final = 8192
 
 
 @dataclass(slots=True)
@@ -28,16 +26,18 @@ class Part:
 
 def parse(body: bytes, content_type: str) -> list[Part]:
     """Return the parts in their order. Raises Refused (INVALID_ARGUMENT) for a body of another form."""
-    kind, options = parse_options_header(content_type)
-    boundary = options.get(b"boundary", b"")
-    if kind != b"multipart/form-data" or not boundary:
-        raise invalid("not-multipart", f"expected multipart/form-data with a boundary, found '{content_type[:100]}'")
     reader = _PartReader()
     try:
+        kind, options = parse_options_header(content_type)
+        boundary = options.get(b"boundary", b"")
+        if kind != b"multipart/form-data" or not boundary:
+            raise invalid(
+                "not-multipart", f"expected multipart/form-data with a boundary, found '{content_type[:100]}'"
+            )
         parser = MultipartParser(boundary, reader.callbacks())
         parser.write(body)
         parser.finalize()
-    except FormParserError as error:
+    except ValueError as error:  # the parser's errors are of this kind, and so is what cannot be spelled in a header
         raise invalid("not-multipart", f"expected a readable multipart body, found: {error}") from error
     if not reader.ended:
         raise invalid("not-multipart", "expected the multipart body to end with its boundary, found it cut off")
@@ -52,9 +52,8 @@ class _PartReader:
         self.ended = False
         self._header = bytearray()
         self._value = bytearray()
-        self._header_bytes = 0
 
-    def callbacks(self) -> dict[str, object]:
+    def callbacks(self) -> MultipartCallbacks:
         return {
             "on_part_begin": self._begin,
             "on_header_field": self._add_field,
@@ -67,21 +66,13 @@ class _PartReader:
     def _begin(self) -> None:
         if len(self.parts) == MAX_PARTS:
             raise invalid("not-multipart", f"expected at most {MAX_PARTS} parts, found more")
-        self._header_bytes = 0
         self.parts.append(Part())
 
     def _add_field(self, data: bytes, start: int, end: int) -> None:
-        self._count(end - start)
         self._header += data[start:end]
 
     def _add_value(self, data: bytes, start: int, end: int) -> None:
-        self._count(end - start)
         self._value += data[start:end]
-
-    def _count(self, size: int) -> None:
-        self._header_bytes += size
-        if self._header_bytes > MAX_HEADER_BYTES:
-            raise invalid("not-multipart", f"expected at most {MAX_HEADER_BYTES} bytes of headers in a part, found more")
 
     def _end_header(self) -> None:
         name, value = bytes(self._header).lower(), bytes(self._value)

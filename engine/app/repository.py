@@ -1,8 +1,8 @@
 """What the repository keeps (deployments, resources, definitions, their start events) and the ports to keep it by.
 
-All writes go through `RepositoryStore.write`: one transaction that holds the repository's lock, so deployments, deletions
-and changes of state of all engine processes happen one after another. They are rare; commands on instances never wait
-for that lock.
+All writes go through `RepositoryStore.write`: one transaction that holds the repository's lock, so deployments,
+deletions and changes of state of all engine processes happen one after another. They are rare; commands on instances
+never wait for that lock.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -115,7 +115,7 @@ Reply = dict[str, Value]
 
 
 class RepositoryReader(Protocol):
-    """Reads of the repository. Blocking; safe from any thread."""
+    """Reads of the repository. Blocking."""
 
     def stamp(self) -> str:
         """A text that is another one after every change of the repository, by whichever process."""
@@ -137,6 +137,12 @@ class RepositoryReader(Protocol):
 
     def in_deployment(self, key: str, deployment_id: str) -> DefinitionRecord | None: ...
 
+    def versions(self, key: str, tenant_id: str) -> list[DefinitionRecord]:
+        """All versions, newest first."""
+        ...
+
+    def definition_ids_in(self, deployment_id: str) -> list[str]: ...
+
     def newest_definitions(self, limit: int) -> list[DefinitionRecord]:
         """The latest versions, most recently deployed first."""
         ...
@@ -151,17 +157,19 @@ class RepositoryReader(Protocol):
         """Ids and root ids of living instances (`state` empty: any), by id, those after a given id."""
         ...
 
+    def has_instances(self, definition_ids: Sequence[str]) -> bool: ...
+
     def job(self, job_id: str) -> DefinitionJob | None:
-        """A job that belongs to no instance."""
+        """A change of state to be carried out, by its job's id."""
+        ...
+
+    def due_changes(self, now: datetime, limit: int) -> list[str]:
+        """Ids of the jobs that change a definition's state and are due and held by nobody, the longest due first."""
         ...
 
 
 class RepositoryUnit(RepositoryReader, Protocol):
     """One transaction that holds the repository's lock. Blocking."""
-
-    def answer_of(self, request_id: str) -> Reply | None:
-        """What was answered to that request the first time."""
-        ...
 
     def add_deployment(self, deployment: DeploymentRecord, resources: Iterable[ResourceRecord]) -> None: ...
 
@@ -193,6 +201,18 @@ class RepositoryUnit(RepositoryReader, Protocol):
 
     def add_start_events(self, subscriptions: Sequence[StartSubscription], jobs: Sequence[DefinitionJob]) -> None: ...
 
+    def add_change(self, job: DefinitionJob) -> None:
+        """A job that changes the definition's state."""
+        ...
+
+    def hold_change(self, job_id: str, until: datetime, now: datetime) -> bool:
+        """Keep others from a change until then; says whether it was there and free."""
+        ...
+
+    def fail_change(self, job_id: str, retry_at: datetime, error: str) -> None:
+        """One try less; without any left the job is dead."""
+        ...
+
     def drop_job(self, job_id: str) -> None: ...
 
     def add_starters(self, definition_id: str, starters: Iterable[tuple[str, Starter]]) -> None:
@@ -208,8 +228,12 @@ class RepositoryUnit(RepositoryReader, Protocol):
         ...
 
 
-class RepositoryStore(RepositoryReader, Protocol):
-    """The repository."""
+class RepositoryStore(Protocol):
+    """The repository. Blocking; safe from any thread. Raises Unavailable while the database is away."""
+
+    def read(self, ask: Callable[[RepositoryReader], T]) -> T:
+        """Ask one or several things over one connection, without a transaction."""
+        ...
 
     def write(self, work: Callable[[RepositoryUnit], Reply], request_id: str = "") -> Reply:
         """Run `work` in one transaction and keep its reply under `request_id`.

@@ -88,6 +88,9 @@ def _migrated(tree: st.Tree, event: ev.ProcessInstanceMigrated) -> None:
                 st.Wait(wait.id, wait.kind, execution.element, wait.name) if wait.element_id == former else wait
                 for wait in execution.waits
             ]
+    for row in (*tree.tasks.values(), *tree.jobs.values()):
+        if row.instance_id == event.instance_id:
+            row.element_id = event.elements.get(row.element_id, row.element_id)
 
 
 def _queued(tree: st.Tree, event: ev.ElementQueued) -> None:
@@ -99,6 +102,7 @@ def _queued(tree: st.Tree, event: ev.ElementQueued) -> None:
     execution.queued = not event.leaving
     execution.leaving = event.leaving
     execution.flow = event.flow_id or execution.flow
+    execution.race = event.race_id or execution.race
     if event.loop_counter is not None:
         execution.turn = event.loop_counter
 

@@ -1,13 +1,22 @@
-"""What must be remembered of finished activities so that they can be compensated (BPMN 2.0, 10.6)."""
+"""Compensation: what is remembered of finished activities so that it can be undone, and its undoing (BPMN 2.0, 10.6).
 
+A scope keeps a record of each activity inside it that ended well and has a handler; a finished sub-process is kept with
+the records and the variables of its inside. Handlers run newest first. As in Flowable, whoever throws does not wait for
+handlers that are wait states; the scope in which they run does.
+"""
+
+from collections.abc import Iterable
 from typing import Any
 
 from engine.kernel import events as ev
+from engine.kernel import lifecycle, scopes
 from engine.kernel.definition import Node
 from engine.kernel.state import Execution, Instance
 from engine.kernel.turn import Turn
+from engine.kernel.values import Variable
 
 COMPENSATE = "compensate"
+Record = dict[str, Any]
 
 
 def handler_of(node: Node) -> Node | None:
@@ -20,25 +29,76 @@ def handler_of(node: Node) -> Node | None:
 
 
 def remember(turn: Turn, instance: Instance, execution: Execution, node: Node) -> None:
-    """Keep a record of an activity that ends well, if it can be compensated; newest last.
-
-    A sub-process is kept with the records and the variables of its inside: its handlers run later as if in it.
-    """
+    """Keep a record of an activity that ends well, if it can be compensated; newest last."""
     handler = None if execution.body else handler_of(node)
     if handler is None and not execution.records:
         return
-    record: dict[str, Any] = {"id": turn.env.new_id(), "activity": node.id, "handler": handler.id if handler else ""}
+    record = snapshot(turn, execution, handler)
+    turn.emit(ev.RecordKept(instance_id=instance.id, scope_id=keeper_of(instance, execution), record=record))
+
+
+def snapshot(turn: Turn, execution: Execution, handler: Node | None) -> Record:
+    """What must be known of an activity to undo it after it is gone."""
+    record: Record = {"id": turn.env.new_id(), "activity": execution.element, "handler": handler.id if handler else ""}
     if execution.records:
         record["records"] = list(execution.records)
         inside = turn.tree.variables.get(execution.id)
         if inside:
             record["variables"] = {name: [variable.type, variable.value] for name, variable in inside.items()}
-    turn.emit(ev.RecordKept(instance_id=instance.id, scope_id=_keeper(instance, execution), record=record))
+    return record
 
 
-def _keeper(instance: Instance, execution: Execution) -> str:
+def keeper_of(instance: Instance, execution: Execution) -> str:
     """The scope that remembers: the one around the activity, beyond its own multi-instance body."""
     parent = instance.executions.get(execution.parent)
     while parent is not None and parent.body:
         parent = instance.executions.get(parent.parent)
     return parent.id if parent is not None else instance.id
+
+
+def compensate_scope(turn: Turn, instance: Instance, scope_id: str, activity_id: str = "") -> bool:
+    """Undo what a scope remembers, newest first: all of it, or one activity. Says whether there was anything."""
+    kept = lifecycle.scope_of(turn, instance, scope_id).records
+    wanted = [record for record in kept if not activity_id or record["activity"] == activity_id]
+    for record in reversed(wanted):
+        turn.emit(ev.RecordDropped(instance_id=instance.id, scope_id=scope_id, record_id=record["id"]))
+        undo(turn, instance, scope_id, record)
+    return bool(wanted)
+
+
+def undo(turn: Turn, instance: Instance, scope_id: str, record: Record) -> None:
+    """Run the handler of a record in a scope; a sub-process without one is undone inside a frame with its variables."""
+    nodes = turn.definition_of(instance).nodes
+    if record["handler"]:
+        lifecycle.enter_later(turn, instance, scope_id, nodes[record["handler"]])
+        return
+    inner: Iterable[Record] = record.get("records", ())
+    if not inner:
+        return
+    node = nodes[record["activity"]]
+    frame_id = turn.env.new_id()
+    turn.emit(
+        ev.ElementStarted(
+            instance_id=instance.id,
+            execution_id=frame_id,
+            parent_id=scope_id,
+            element_id=node.id,
+            element_type=node.kind.type,
+            at=turn.at,
+            element_name=node.name,
+            body=True,
+            scope=True,
+        )
+    )
+    for name, (kind, value) in record.get("variables", {}).items():
+        scopes.put(turn, instance, frame_id, name, Variable(kind, value))
+    for each in reversed(list(inner)):
+        undo(turn, instance, frame_id, each)
+
+
+def frame_ended(turn: Turn, instance: Instance, frame: Execution) -> None:
+    """A path inside a frame ended: with the last one the frame is gone, and nothing follows it."""
+    if instance.children.get(frame.id):
+        return
+    turn.emit(ev.ElementEnded(instance_id=instance.id, execution_id=frame.id, element_id=frame.element, at=turn.at))
+    lifecycle.path_ended(turn, instance, frame.parent)

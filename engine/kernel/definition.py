@@ -10,6 +10,8 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 from engine.kernel.expression import Expression
+from engine.kernel.listeners import Listener
+from engine.kernel.parameters import Parameter
 from engine.kernel.reading import Problem, Reader, Source
 
 if TYPE_CHECKING:
@@ -66,7 +68,10 @@ class ElementKind:
     """All that is known of one BPMN element; each file in `elements/` exports one as `KIND`.
 
     `variant` distinguishes elements that share a tag by Flowable's `type` attribute (a service task of type `http`).
-    `type` is the word that histories show. `scope` marks containers, whose execution holds children.
+    `type` is the word that histories show. `read` takes its attributes from the XML, `check` finds what could only fail
+    later, `enter` is what a token does that arrives, `wake` what it does when something that it waited for happened (by
+    default: take over the variables that came and leave). `scope` marks containers, whose execution holds children;
+    `is_over` says in place of the usual rule (nothing goes on inside) whether one completes when a path inside ended.
     """
 
     tag: str
@@ -78,6 +83,7 @@ class ElementKind:
     check: Callable[["Node"], Iterator[Problem]] = _check_nothing
     wake: Callable[["Here", Wake], None] = _leave
     scope: bool = False
+    is_over: Callable[["Here"], bool] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,7 +91,9 @@ class TriggerKind:
     """All that is known of one event definition; each file in `triggers/` exports one as `TRIGGER`.
 
     `arm` opens the wait of a catching event on the host execution (`here.execution`) for the event `node`; `throw`
-    does what a throwing event does and says whether the token goes on.
+    does what a throwing event does and says whether the token goes on. `receive` gives the variables that a catching
+    event takes over from those that came with it; `fired` is called on the host when a wait of the event happened
+    (timers repeat there). `jumps` names the nodes on which a token goes on from here without a sequence flow.
     """
 
     name: str
@@ -95,14 +103,15 @@ class TriggerKind:
     check: Callable[["Node"], Iterator[Problem]] = _check_nothing
     arm: Callable[["Here", "Node"], None] = lambda here, node: None
     throw: Callable[["Here"], bool] = lambda here: True
+    receive: Callable[["Node", dict[str, Any], datetime], dict[str, Any]] | None = None
     fired: Callable[["Here", "Node", Wake], None] = lambda here, node, wake: None
-    """Called on the host when a wait fired and stays armed or not: repeats, result variables."""
+    jumps: Callable[["Node"], "tuple[Node, ...]"] = lambda node: ()
 
 
 class Flow:
     """A sequence flow."""
 
-    __slots__ = ("condition", "id", "line", "name", "script", "skip", "source", "target")
+    __slots__ = ("condition", "id", "line", "listeners", "name", "script", "skip", "source", "target")
 
     def __init__(self, flow_id: str, name: str, line: int) -> None:
         self.id = flow_id
@@ -111,8 +120,22 @@ class Flow:
         self.condition: Expression | None = None
         self.script: tuple[str, str] | None = None
         self.skip: Expression | None = None
+        self.listeners: tuple[Listener, ...] = ()
         self.source: Node
         self.target: Node
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Aggregation:
+    """What the turns of a loop gather in one list under the name `target` (Flowable's variableAggregation).
+
+    `overview`: the list is there while the loop runs, and grows with it.
+    """
+
+    target: str
+    parameters: tuple[Parameter, ...]
+    overview: bool = False
+    transient: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,13 +149,15 @@ class Loop:
     element_variable: str = ""
     index_variable: str = "loopCounter"
     condition: Expression | None = None
+    aggregations: tuple[Aggregation, ...] = ()
 
 
 class Node:
     """A flow node, or the process itself as the outermost container (`parent` is None).
 
     `props` is what the element's `read` returned, `event` what its event definition's `read` returned. `boundary` are
-    the events attached to it, `event_subprocesses` those directly inside it.
+    the events attached to it, `event_subprocesses` those directly inside it. `is_plainly_left`: all its ways out are
+    taken, whatever the variables.
     """
 
     __slots__ = (
@@ -140,21 +165,23 @@ class Node:
         "asynchronous",
         "attached_to",
         "boundary",
-        "candidate_flows",
         "data_objects",
         "default_flow",
         "documentation",
         "event",
         "event_subprocesses",
         "exclusive",
-        "flows_into",
         "for_compensation",
         "id",
         "incoming",
         "inside",
         "interrupting",
+        "is_event_subprocess",
+        "is_plainly_left",
         "kind",
+        "leave_exclusive",
         "line",
+        "listeners",
         "loop",
         "name",
         "outgoing",
@@ -162,6 +189,7 @@ class Node:
         "props",
         "reaches",
         "retry_cycle",
+        "skip",
         "source",
         "start",
         "trigger",
@@ -181,7 +209,6 @@ class Node:
         self.outgoing: tuple[Flow, ...] = ()
         self.incoming: tuple[Flow, ...] = ()
         self.default_flow: Flow | None = None
-        self.candidate_flows: tuple[Flow, ...] = ()
         self.boundary: tuple[Node, ...] = ()
         self.attached_to: Node | None = None
         self.inside: tuple[Node, ...] = ()
@@ -191,6 +218,11 @@ class Node:
         self.asynchronous = False
         self.async_after = False
         self.exclusive = True
+        self.leave_exclusive = True
+        self.skip: Expression | None = None
+        self.listeners: tuple[Listener, ...] = ()
+        self.is_event_subprocess = kind.scope and source.attributes.get("triggeredByEvent", "").strip() == "true"
+        self.is_plainly_left = False
         self.for_compensation = False
         self.retry_cycle: Expression | None = None
         self.loop: Loop | None = None
@@ -201,9 +233,10 @@ class Node:
     def type(self) -> str:
         return self.kind.type
 
-    @property
-    def is_event_subprocess(self) -> bool:
-        return self.kind.scope and self.source.attributes.get("triggeredByEvent") == "true"
+    def seal(self) -> None:
+        """Work out what follows from the rest, once all flows are linked."""
+        plain = (f.condition is None and f.script is None and f.skip is None for f in self.outgoing)
+        self.is_plainly_left = self.default_flow is None and all(plain)
 
     def event_subprocesses_starts(self) -> list["Node"]:
         """The start events of the event sub-processes directly inside."""

@@ -4,7 +4,8 @@ A refusal is an answer to the caller (status and reason); `BpmnError` is a busin
 `Missing…` tells the caller of `decide` to load something and ask again.
 """
 
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final
 
 NOT_FOUND: Final = "NOT_FOUND"
 INVALID_ARGUMENT: Final = "INVALID_ARGUMENT"
@@ -41,12 +42,16 @@ def failed(reason: str, message: str, **facts: str) -> Refused:
 
 
 class BpmnError(Exception):
-    """A business error on its way to the nearest handler (BPMN 2.0, 10.5.1 error events)."""
+    """A business error on its way to the nearest handler (BPMN 2.0, 10.5.1 error events).
 
-    def __init__(self, code: str, message: str = "") -> None:
+    `variables` are what it carries besides its code and message, for handlers that map them.
+    """
+
+    def __init__(self, code: str, message: str = "", variables: Mapping[str, Any] | None = None) -> None:
         super().__init__(f"{code}: {message}" if message else code)
         self.code = code
         self.message = message
+        self.variables = dict(variables or {})
 
 
 class MissingDefinition(Exception):

@@ -36,7 +36,10 @@ class ProcessInstanceStarted(Event):
 
 
 class ProcessInstanceEnded(Event):
-    """`state`: completed, terminated (deleted or cancelled from outside) or failed."""
+    """`state`: completed, terminated (deleted or cancelled from outside) or failed.
+
+    The instance's own variables and identity links go with it; tasks, jobs and subscriptions ended by their own events.
+    """
 
     at: datetime
     state: str
@@ -62,7 +65,10 @@ class ProcessInstanceUpdated(Event):
 
 
 class ProcessInstanceMigrated(Event):
-    """The instance goes on by another definition; `elements` maps former element ids to new ones where they differ."""
+    """The instance goes on by another definition; `elements` maps former element ids to new ones where they differ.
+
+    Its tasks, jobs and subscriptions change their element id (and definition id) accordingly, without events of their own.
+    """
 
     definition_id: str
     definition_key: str
@@ -81,10 +87,15 @@ class ElementQueued(Event):
     flow_id: str = ""
     loop_counter: int | None = None
     leaving: bool = False
+    race_id: str = ""
 
 
 class ElementStarted(Event):
-    """An element instance begins. `body` marks the frame of a multi-instance activity, which histories leave out."""
+    """An element instance begins.
+
+    `body` marks the frame of a multi-instance activity, or (with `scope`) that of a compensated sub-process, which
+    histories leave out.
+    """
 
     execution_id: str
     parent_id: str
@@ -100,6 +111,8 @@ class ElementStarted(Event):
 
 
 class ElementEnded(Event):
+    """An element instance is over; the variables of its own scope go with it, all else had an event of its own."""
+
     execution_id: str
     element_id: str
     at: datetime
@@ -165,6 +178,8 @@ class TaskUpdated(Event):
 
 
 class TaskEnded(Event):
+    """A task is over; its identity links go with it."""
+
     task_id: str
     execution_id: str
     element_id: str

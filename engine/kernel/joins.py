@@ -62,5 +62,5 @@ def _can_come(definition: Definition, join: Node, tokens: Iterable[Execution]) -
     return any(
         join.id in definition.nodes[token.element].reaches
         for token in tokens
-        if token.element != join.id or not _is_waiting(token)
+        if not token.is_frame and (token.element != join.id or not _is_waiting(token))
     )

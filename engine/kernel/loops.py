@@ -7,7 +7,8 @@ outgoing flows; each turn has its loop counter and, over a collection, its eleme
 from typing import Any
 
 from engine.kernel import events as ev
-from engine.kernel import here, lifecycle, scopes
+from engine.kernel import aggregation, here, lifecycle, listeners, scopes
+from engine.kernel.cancelling import cancel
 from engine.kernel.definition import Loop, Node
 from engine.kernel.errors import failed
 from engine.kernel.state import Execution, Instance
@@ -36,9 +37,8 @@ def start_body(turn: Turn, instance: Instance, scope_id: str, node: Node, flow_i
     )
     body = instance.executions[body_id]
     at = here.Here(turn, instance, body, node)
-    if lifecycle.is_skipped(turn, instance, body, node):
-        at.leave()
-        return
+    if node.listeners:
+        listeners.run(listeners.of_event(node.listeners, listeners.START), at)
     items = _items(at, loop)
     total = _cardinality(at, loop) if items is None else len(items)
     _check_total(turn, node, total)
@@ -50,6 +50,7 @@ def start_body(turn: Turn, instance: Instance, scope_id: str, node: Node, flow_i
         item = _MISSING if items is None else items[number]
         turn.later(body_id, _start_turn, instance, body, node, number, item)
     lifecycle.arm_boundary(turn, instance, body, node)
+    aggregation.begin(turn, instance, body, node)
 
 
 def _check_total(turn: Turn, node: Node, total: int) -> None:
@@ -99,27 +100,22 @@ def _start_turn(turn: Turn, instance: Instance, body: Execution, node: Node, num
         lifecycle.queue(turn, instance, body.id, node, execution_id, "", number)
         _keep_item(turn, instance, execution_id, node, item)
         return
-    turn.emit(
-        ev.ElementStarted(
-            instance_id=instance.id,
-            execution_id=execution_id,
-            parent_id=body.id,
-            element_id=node.id,
-            element_type=node.kind.type,
-            at=turn.at,
-            element_name=node.name,
-            scope=node.kind.scope,
-            loop_counter=number,
-        )
-    )
-    _keep_item(turn, instance, execution_id, node, item)
-    lifecycle.behave(turn, instance, instance.executions[execution_id], node)
+    if item is not _MISSING and node.loop is not None and node.loop.element_variable:
+        _keep_item(turn, instance, execution_id, node, item)
+    lifecycle.start(turn, instance, body.id, node, execution_id, turn_no=number)
 
 
 def _keep_item(turn: Turn, instance: Instance, execution_id: str, node: Node, item: Any) -> None:
     assert node.loop is not None, "turns belong to multi-instance activities"
     if item is not _MISSING and node.loop.element_variable:
         scopes.put(turn, instance, execution_id, node.loop.element_variable, item)
+
+
+def collect(turn: Turn, instance: Instance, execution: Execution, node: Node) -> None:
+    """Gather what an ending turn has to give, while its variables are still there."""
+    body = instance.executions.get(execution.parent)
+    if body is not None and node.loop is not None and node.loop.aggregations:
+        aggregation.gather(turn, instance, body, execution, node)
 
 
 def turn_ended(turn: Turn, instance: Instance, execution: Execution, node: Node) -> None:
@@ -154,7 +150,8 @@ def finish(turn: Turn, instance: Instance, body: Execution, node: Node) -> None:
     """End the whole activity: turns still open are cancelled, then the body leaves."""
     turn.drop(body.id)
     for open_turn in instance.children_of(body.id):
-        lifecycle.cancel(turn, instance, open_turn, "multi-instance completion")
+        cancel(turn, instance, open_turn, "multi-instance completion")
+    aggregation.finish(turn, instance, body, node)
     lifecycle.leave(turn, instance, body, node)
 
 

@@ -46,7 +46,7 @@ def find(turn: Turn, instance: Instance, execution: Execution | None, name: str)
                 return variable.value
         elif current.locals and not tree.all_loaded and not current.scope and not current.body:
             raise MissingVariables(current.id)
-        if current.turn is not None or current.body:
+        if current.turn is not None or (current.body and not current.scope):
             value = _loop_variable(turn, instance, current, name)
             if value is not _ABSENT:
                 return value
@@ -98,7 +98,7 @@ def visible(turn: Turn, instance: Instance, execution: Execution | None) -> dict
         if current is not None:
             if scope_id not in turn.tree.variables and current.locals and not turn.tree.all_loaded:
                 raise MissingVariables(scope_id)
-            if current.body or current.turn is not None:
+            if current.turn is not None or (current.body and not current.scope):
                 found.update(loop_variables(turn, instance, current))
         found.update({name: variable.value for name, variable in turn.tree.variables.get(scope_id, {}).items()})
     found.update(turn.transient.get(instance.id, {}))

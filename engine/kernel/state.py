@@ -54,6 +54,11 @@ class Execution(msgspec.Struct, omit_defaults=True):
     waits: list[Wait] = []
     records: list[dict[str, Value]] = []
 
+    @property
+    def is_frame(self) -> bool:
+        """Whether this only holds the compensation of a finished sub-process: no element instance, no loop."""
+        return self.body and self.scope
+
 
 class Task(msgspec.Struct, kw_only=True):
     """A user task as far as it was loaded for this command (rows hold the same fields)."""
@@ -97,6 +102,7 @@ class Job(msgspec.Struct, kw_only=True):
     dead: bool = False
     suspended: bool = False
     error: str = ""
+    error_details: str = ""
     lock_owner: str = ""
     lock_token: str = ""
     payload: dict[str, Value] = {}

@@ -22,7 +22,7 @@ Step = Callable[..., None]
 class Turn:
     """The tree, the environment and what has happened so far in this command."""
 
-    __slots__ = ("_definitions", "_pending", "_steps", "_work", "at", "ends", "env", "events", "transient", "tree", "user_id")
+    __slots__ = ("_definitions", "_pending", "_steps", "_work", "at", "ends", "env", "events", "postponed", "transient", "tree", "user_id")
 
     def __init__(self, tree: Tree, env: Env, user_id: str = "") -> None:
         self.tree = tree
@@ -31,6 +31,7 @@ class Turn:
         self.user_id = user_id
         self.events: list[ev.Event] = []
         self.ends: dict[str, str] = {}
+        self.postponed: dict[str, Instance] = {}
         self.transient: dict[str, dict[str, Any]] = {}
         self._work: deque[tuple[Step, tuple[Any, ...], str]] = deque()
         self._pending: dict[str, int] = {}
@@ -69,6 +70,7 @@ class Turn:
     def run(self) -> None:
         """Do the queued steps until none is left, then whatever became possible by that (inclusive joins)."""
         from engine.kernel.joins import settle  # noqa: PLC0415 - joins build on this module
+        from engine.kernel.lifecycle import path_ended  # noqa: PLC0415 - so does this one
 
         while True:
             while self._work:
@@ -76,6 +78,9 @@ class Turn:
                 self._pending[scope_id] -= 1
                 self._count()
                 step(self, *arguments)
+                if self.postponed and scope_id in self.postponed and not self.is_pending(scope_id):
+                    # A path ended while this step was still to come: had the step nothing to do, the scope is over now.
+                    path_ended(self, self.postponed.pop(scope_id), scope_id)
             if not settle(self):
                 return
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import inspect
+from collections.abc import AsyncIterator, Callable, Mapping
+from functools import wraps
 from types import MappingProxyType
-from typing import Final
+from typing import Any, Final, TypeVar
 
 from engine.kernel import errors as kernel
 from mesh import errors as mesh
+
+S = TypeVar("S")
 
 KINDS: Final[Mapping[str, type[mesh.DomainError]]] = MappingProxyType(
     {
@@ -40,3 +44,38 @@ def domain_error(refused: kernel.Refused) -> mesh.DomainError:
 def invalid_request(field: str, message: str) -> mesh.InvalidArgument:
     """Return the refusal of one field of a request; `message` says what was expected and what was found."""
     return mesh.InvalidArgument("invalid-request", message, violations=[mesh.FieldViolation(field, message)])
+
+
+def answers_refusals(servicer: type[S]) -> type[S]:
+    """Class decorator: what the kernel refuses in any RPC of the servicer is answered by the table above."""
+    for name, method in vars(servicer).items():
+        if name.startswith("_"):
+            continue
+        if inspect.isasyncgenfunction(method):
+            setattr(servicer, name, _answering_stream(method))
+        elif inspect.iscoroutinefunction(method):
+            setattr(servicer, name, _answering(method))
+    return servicer
+
+
+def _answering(method: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(method)
+    async def answering(self: object, request: object, context: object) -> Any:
+        try:
+            return await method(self, request, context)
+        except kernel.Refused as refused:
+            raise domain_error(refused) from refused
+
+    return answering
+
+
+def _answering_stream(method: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(method)
+    async def answering(self: object, request: object, context: object) -> AsyncIterator[Any]:
+        try:
+            async for response in method(self, request, context):
+                yield response
+        except kernel.Refused as refused:
+            raise domain_error(refused) from refused
+
+    return answering

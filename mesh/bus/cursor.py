@@ -24,7 +24,7 @@ class Cursor:
     """Where a group stands in an outbox."""
 
     def __init__(self, after_sequence: int, *, gaps_can_fill: bool) -> None:
-        """Everything up to `after_sequence` counts as read. Without `gaps_can_fill`, what was read past is forgotten."""
+        """Everything up to `after_sequence` counts as read. Without `gaps_can_fill`, gaps are not noted."""
         self.seen = after_sequence
         self.gaps: list[Gap] = []
         self._gaps_can_fill = gaps_can_fill

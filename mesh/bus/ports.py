@@ -82,7 +82,8 @@ class Offsets(Protocol):
     async def claim(self, group: str) -> int | None:
         """Become the one process that reads for this group, and return the sequence up to which all was handled.
 
-        None: another process reads for it at present. 0: nothing was handled yet.
+        None: another process reads for it at present. 0: nothing was handled yet. To claim again what one has gives the
+        same answer.
         """
         ...
 
@@ -102,10 +103,10 @@ class ClaimLost(Exception):  # noqa: N818 - it says what happened
 class OutboxReader(Protocol):
     """Reads committed messages from where a service's transactions wrote them.
 
-    Sequences are given when a row is written, but rows become visible when their transactions commit: the row of a lower
-    sequence can appear after that of a higher one. Who reads on from the highest sequence seen would skip it. So the
-    reader of a group remembers the gaps that it read past and asks for them again (`in_spans`) until it is certain that
-    nothing comes any more (`settle`).
+    Sequences are given when a row is written, but rows become visible when their transactions commit: the row of a
+    lower sequence can appear after that of a higher one. Who reads on from the highest sequence seen would skip it. So
+    a group remembers the gaps that it read past and asks for them again (`in_spans`) until it is certain that nothing
+    comes any more (`settle`).
 
     Writers hold a lock on the key (the root instance) from before they write until they have committed; therefore the
     rows of one key become visible in the order of their sequences.
@@ -136,7 +137,7 @@ class OutboxReader(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Position:
-    """Where a group stands. `behind`: how many sequences there are that it has not handled, gaps counted as messages."""
+    """Where a group stands. `behind`: how much it has not handled yet, an open gap counted as one message."""
 
     safe_sequence: int
     """Everything up to here was handled (or parked); a restart goes on from here."""

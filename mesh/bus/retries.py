@@ -42,7 +42,7 @@ class Retries:
         clock: Clock,
         pause: Callable[[float], Awaitable[None]],
     ) -> None:
-        """`pause` waits so many seconds; it raises CancelledError if the group is to stop."""
+        """`pause` waits so many seconds, or leaves by an exception that is no `Exception` if the group is to stop."""
         self._group = group
         self._handler = handler
         self._dead_letters = dead_letters
@@ -55,7 +55,8 @@ class Retries:
         """What the surroundings lacked when the handler was tried last; empty if it worked."""
 
     async def load(self) -> None:
-        """Learn which keys are parked."""
+        """Begin anew: nothing is held; learn which keys are parked."""
+        self._held.clear()
         self._parked_keys = set(await self._patiently(self._dead_letters.keys))
 
     @property

@@ -37,7 +37,7 @@ class DatabaseSettings:
 
 @dataclass(slots=True)
 class Database:
-    """`engine` serves reads (`reader`: without transactions) and migrations; `writer` opens a connection of one's own."""
+    """`engine` serves reads (`reader`: without transactions) and migrations; `writer` opens one's own connection."""
 
     settings: DatabaseSettings
     engine: Engine

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final, NamedTuple, Protocol
 
 import msgspec
-from pymysql.converters import escape_bytes_prefixed, escape_float, escape_string
+from pymysql.converters import escape_bytes, escape_float, escape_string
 from sqlalchemy import Column, Table
 
 Row = tuple[Any, ...]
@@ -50,7 +50,7 @@ def _spell_text(value: str) -> str:
 
 
 def _spell_bytes(value: bytes) -> str:
-    return escape_bytes_prefixed(value)
+    return str(escape_bytes(value))
 
 
 _SPELL: Final[dict[type, Callable[[Any], str]]] = {
@@ -58,7 +58,7 @@ _SPELL: Final[dict[type, Callable[[Any], str]]] = {
     int: str,
     bool: lambda value: "1" if value else "0",
     type(None): lambda _: "NULL",
-    float: lambda value: escape_float(value, None),
+    float: lambda value: str(escape_float(value, None)),
     bytes: _spell_bytes,
 }
 

@@ -63,8 +63,8 @@ class Writer(ABC):
     def run(self, packet: Sequence[Statement]) -> list[Result]:
         """Execute the statements in order and return a result for each; `COMMIT` may be the last.
 
-        Raises DatabaseError (the transaction is rolled back then; CommitUnknown if that cannot be told), or the driver's
-        own error for a bug.
+        Raises DatabaseError (the transaction is rolled back then; CommitUnknown if that cannot be told), or the
+        driver's own error for a bug.
         """
         commits = bool(packet) and packet[-1] is COMMIT
         hook = self._hook()
@@ -174,7 +174,7 @@ class MySqlWriter(Writer):
             raise StatementTooLarge(f"expected a packet of at most {self._largest} bytes, found {len(query)}")
         cursor = self._cursor
         # Bytes reach the driver as they are; it would encode text the same way.
-        cursor.execute(query)  # type: ignore[arg-type]
+        cursor.execute(query)
         results = [Result(cursor.fetchall(), cursor.rowcount)]
         while cursor.nextset():
             results.append(Result(cursor.fetchall(), cursor.rowcount))
@@ -198,7 +198,8 @@ class MySqlWriter(Writer):
     def close(self) -> None:
         # What is lost has nobody to say goodbye to: a polite end could block.
         with contextlib.suppress(pymysql.err.MySQLError, OSError, RuntimeError):
-            self._connection._force_close()  # type: ignore[attr-defined]
+            connection: Any = self._connection
+            connection._force_close()
 
     @property
     def is_open(self) -> bool:

@@ -7,7 +7,7 @@ import grpc
 from mesh.testing.mariadb import running_mariadb
 from tests.bench.load import ONE_TASK, Outcome, RestClient, deploy, drive, over_grpc, over_rest
 from tests.bench.measuring import Rounds, ratio_line
-from tests.bench.mesh_process import RunningMesh, running_mesh
+from tests.mesh_process import RunningMesh, running_mesh
 
 ROUNDS = 5
 

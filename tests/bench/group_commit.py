@@ -7,14 +7,14 @@ import grpc
 from mesh.testing.mariadb import running_mariadb
 from tests.bench.load import ONE_TASK, Outcome, deploy, drive, over_grpc
 from tests.bench.measuring import Rounds, ratio_line
-from tests.bench.mesh_process import RunningMesh, cpu_seconds, running_mesh
+from tests.mesh_process import RunningMesh, cpu_seconds, running_mesh
 
 ROUNDS = 5
 BATCH_OF_ONE = {"FLOWLOOM_ENGINE_COMMIT_BATCH_LIMIT": "1", "FLOWLOOM_ENGINE_COMMIT_WRITERS": "1"}
 
 
 def run() -> list[str]:
-    """Start and completion at 64 in flight, each engine on a database of its own in one server; then 1 and 256 in flight."""
+    """Start and completion at 64 in flight, each engine on a database of its own; then 1 and 256 in flight."""
     with running_mariadb() as server:
         grouped_url, single_url = server.create_database(), server.create_database()
         with (
@@ -43,7 +43,7 @@ async def _compare(grouped: RunningMesh, single: RunningMesh, database_pid: int)
                 "group commit against batches of one, 64 in flight",
                 fast.median / slow.median,
                 "≥ 4, and ≥ 1,000 instances/s",
-                f"{fast.shown('instances/s', 0)} against {slow.shown('instances/s', 0)}; start and completion together cost "
+                f"{fast.shown('instances/s', 0)} against {slow.shown('instances/s', 0)}; both calls together cost "
                 f"{cpu / (ROUNDS * 2000) * 1000:.2f} ms of CPU (engine, history and database)",
             )
         ]
@@ -56,7 +56,7 @@ async def _compare(grouped: RunningMesh, single: RunningMesh, database_pid: int)
                     f"unary gRPC, {in_flight} in flight, against 64",
                     rate.median / fast.median,
                     "≤ 2.5 ms a call at the median for 1 in flight" if in_flight == 1 else "none",
-                    f"{rate.shown('instances/s', 0)}; start {start.shown('ms', 2)}, completion {complete.shown('ms', 2)}",
+                    f"{rate.shown('instances/s', 0)}; start {start.shown('ms', 2)}, complete {complete.shown('ms', 2)}",
                 )
             )
         return lines

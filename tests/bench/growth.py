@@ -15,7 +15,7 @@ from flowloom.engine.v1 import (
 from mesh.testing.mariadb import running_mariadb
 from tests.bench.load import ONE_TASK, deploy, drive, over_grpc
 from tests.bench.measuring import Rounds, ratio_line
-from tests.bench.mesh_process import RunningMesh, cpu_seconds, running_mesh
+from tests.mesh_process import RunningMesh, cpu_seconds, running_mesh
 
 FEW, MANY = 1_000, 300_000
 PAIRS = 2000

@@ -1,4 +1,4 @@
-"""The kernel against SpiffWorkflow: the same five elements with an expression, a condition and a user task, in memory."""
+"""The kernel against SpiffWorkflow: five elements with an expression, a condition and a user task, in memory."""
 
 import tempfile
 from pathlib import Path

@@ -103,7 +103,7 @@ class RestClient:
         answer = await self._body(reader, head)
         self._idle.append((reader, writer))
         status = int(head.split(" ", 2)[1])
-        if status >= 400:  # noqa: PLR2004
+        if status >= 400:
             raise RuntimeError(f"{path}: {status} {answer!r}")
         return json.loads(answer) if answer else {}
 

@@ -1,0 +1,1 @@
+"""What must survive: kill -9 in loops and at every statement, databases that go away."""

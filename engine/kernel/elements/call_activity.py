@@ -41,7 +41,6 @@ class CallActivity:
     inputs: tuple[Parameter, ...] = ()
     outputs: tuple[Parameter, ...] = ()
     all_out: bool = False
-    skip: Expression | None = None
 
     def results(self, turn: Turn, called: Instance) -> dict[str, Any]:
         """What the called instance gives back, read while it still has its variables."""
@@ -75,7 +74,6 @@ def _read(source: Source, reader: Reader) -> CallActivity:
         inputs=tuple(_parameter(source, reader, i) for i in ins if "target" in i.attributes or "targetExpression" in i.attributes),
         outputs=tuple(_parameter(source, reader, o) for o in outs if "target" in o.attributes or "targetExpression" in o.attributes),
         all_out=any(o.attributes.get("variables") == "all" for o in outs),
-        skip=reader.expression(source, extension.get("skipExpression"), "skipExpression"),
     )
 
 

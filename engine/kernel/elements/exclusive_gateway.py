@@ -5,7 +5,7 @@ from typing import Final
 
 from engine.kernel.definition import ElementKind, Family, Node
 from engine.kernel.here import Here
-from engine.kernel.lifecycle import no_way_out
+from engine.kernel.flows import no_way_out
 from engine.kernel.reading import Problem
 
 

@@ -33,7 +33,6 @@ class ExternalWorkerTask:
     outputs: tuple[Mapping, ...] = ()
     no_variables: bool = False
     exclusive: bool = True
-    skip: Expression | None = None
 
 
 def _read(source: Source, reader: Reader) -> ExternalWorkerTask:
@@ -44,7 +43,6 @@ def _read(source: Source, reader: Reader) -> ExternalWorkerTask:
         outputs=_mappings(source, reader, "externalWorkerOutParameter"),
         no_variables=source.flag("doNotIncludeVariables"),
         exclusive=source.flag("exclusive", default=True),
-        skip=reader.expression(source, extension.get("skipExpression"), "skipExpression"),
     )
 
 

@@ -22,7 +22,6 @@ DEFAULT_TIMEOUT_MS: Final = 30_000
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HttpTask:
     fields: dict[str, Expression]
-    skip: Expression | None = None
 
 
 def _read(source: Source, reader: Reader) -> HttpTask:
@@ -36,7 +35,7 @@ def _read(source: Source, reader: Reader) -> HttpTask:
         if parsed is not None:
             fields[found.attributes.get("name", "")] = parsed
     return HttpTask(
-        fields=fields, skip=reader.expression(source, source.extension.get("skipExpression"), "skipExpression")
+        fields=fields
     )
 
 

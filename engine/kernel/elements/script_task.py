@@ -17,7 +17,6 @@ class ScriptTask:
     script: str
     result_variable: str = ""
     store: bool = False
-    skip: Expression | None = None
 
 
 def _read(source: Source, reader: Reader) -> ScriptTask:
@@ -28,7 +27,6 @@ def _read(source: Source, reader: Reader) -> ScriptTask:
         script=script.text if script is not None else "",
         result_variable=extension.get("resultVariable", extension.get("resultVariableName", "")),
         store=source.flag("autoStoreVariables"),
-        skip=reader.expression(source, extension.get("skipExpression"), "skipExpression"),
     )
 
 

@@ -23,7 +23,6 @@ class ServiceTask:
     local_result: bool = False
     transient_result: bool = False
     triggerable: bool = False
-    skip: Expression | None = None
     java: str = ""
 
 
@@ -35,7 +34,6 @@ def _read(source: Source, reader: Reader) -> ServiceTask:
         local_result=source.flag("useLocalScopeForResultVariable"),
         transient_result=source.flag("storeResultVariableAsTransient"),
         triggerable=source.flag("triggerable"),
-        skip=reader.expression(source, extension.get("skipExpression"), "skipExpression"),
         java=extension.get("class", "") or extension.get("delegateExpression", ""),
     )
 

@@ -1,22 +1,11 @@
 """Embedded sub-process and event sub-process: a scope of its own with a flow of its own (BPMN 2.0, 13.3.4 and 13.5.4)."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Final
 
 from engine.kernel.definition import ElementKind, Family, Node
-from engine.kernel.expression import Expression
 from engine.kernel.here import Here
-from engine.kernel.reading import Problem, Reader, Source
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SubProcess:
-    skip: Expression | None = None
-
-
-def _read(source: Source, reader: Reader) -> SubProcess:
-    return SubProcess(skip=reader.expression(source, source.extension.get("skipExpression"), "skipExpression"))
+from engine.kernel.reading import Problem
 
 
 def _check(node: Node) -> Iterator[Problem]:
@@ -61,5 +50,5 @@ def _enter(here: Here) -> None:
 
 
 KIND: Final = ElementKind(
-    tag="subProcess", type="subProcess", family=Family.CONTAINER, scope=True, read=_read, check=_check, enter=_enter
+    tag="subProcess", type="subProcess", family=Family.CONTAINER, scope=True, check=_check, enter=_enter
 )

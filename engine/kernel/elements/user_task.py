@@ -30,7 +30,6 @@ class UserTask:
     priority: Expression | None = None
     category: Expression | None = None
     form_key: Expression | None = None
-    skip: Expression | None = None
     task_id_variable: str = ""
     completer_variable: str = ""
     raw: dict[str, str] = field(default_factory=dict)
@@ -57,7 +56,6 @@ def _read(source: Source, reader: Reader) -> UserTask:
         priority=read("priority"),
         category=_lenient(extension.get("category", ""), reader, source),
         form_key=_lenient(extension.get("formKey", ""), reader, source),
-        skip=read("skipExpression"),
         task_id_variable=extension.get("taskIdVariableName", ""),
         completer_variable=extension.get("taskCompleterVariableName", ""),
         raw={

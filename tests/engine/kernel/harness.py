@@ -9,17 +9,18 @@ from engine.bpmn import xml
 from engine.bpmn.compile import Identity, compile_process, executable_processes
 from engine.kernel import commands as cmd
 from engine.kernel import events as ev
-from engine.kernel import registry, starts
+from engine.kernel import registry
 from engine.kernel.apply import fold
 from engine.kernel.decide import Reply, decide
 from engine.kernel.definition import Definition
 from engine.kernel.env import Env, Limits, Scripts
 from engine.kernel.errors import MissingVariables, Refused, failed, invalid, not_found
 from engine.kernel.events import Event
-from engine.kernel.starts import StartWait
+from tests.engine.kernel import starts
 from engine.kernel.state import ASYNC, EXTERNAL, HTTP, MESSAGE, SIGNAL, TIMER, Execution, Job, Tree, encode_tokens
 from engine.kernel.values import variables_of
 from tests.engine.kernel.rows import Rows
+from tests.engine.kernel.starts import StartWait
 
 REGISTRY = registry.load()
 BEGINNING = datetime(2026, 1, 1, 12, 0, tzinfo=UTC)

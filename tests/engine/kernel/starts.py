@@ -11,7 +11,8 @@ from typing import Any
 from engine.kernel.definition import Definition, Node
 from engine.kernel.errors import invalid
 from engine.kernel.expression import Expression, ExpressionError, MappingContext
-from engine.kernel.state import CONDITIONAL, MESSAGE, SIGNAL, TIMER
+from engine.kernel.state import MESSAGE, SIGNAL, TIMER
+from engine.kernel.triggers.timer import due_of, next_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,10 +32,8 @@ def start_waits(definition: Definition, now: datetime) -> list[StartWait]:
 
 
 def _wait(node: Node, now: datetime) -> StartWait:
-    from engine.kernel.triggers.timer import due_of  # noqa: PLC0415 - triggers build on modules that need this package
-
     assert node.trigger is not None, "only start events with a definition wait"
-    if node.trigger.name in (MESSAGE, SIGNAL, CONDITIONAL):
+    if node.trigger.name in (MESSAGE, SIGNAL):
         name = _value(node, node.event.name, now)
         return StartWait(kind=node.trigger.name, element_id=node.id, name="" if name is None else str(name))
     try:
@@ -46,8 +45,6 @@ def _wait(node: Node, now: datetime) -> StartWait:
 
 def next_start(wait: StartWait, now: datetime) -> StartWait | None:
     """What a timer start waits for after it fired; None when it is over."""
-    from engine.kernel.triggers.timer import next_of  # noqa: PLC0415 - as above
-
     assert wait.due_at is not None, "only timers fire"
     following = next_of(wait.repeat, wait.due_at, now)
     if following is None:

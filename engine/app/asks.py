@@ -1,0 +1,146 @@
+"""One request on its way through a batch, and what each kind of command names and needs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from engine.app.unit_of_work import Delivery, DueJob, Reply, Targets, Throw, Wanted
+from engine.kernel import commands as cmd
+
+MAX_ID_LENGTH: Final = 64
+
+
+class Ask:
+    """A command with what became of it: `reply` or `error` is set once the batch is done.
+
+    `root_id` is given where it is known beforehand (jobs, deliveries) and found otherwise. `command_id` stays the same
+    over all attempts, so that the outbox can tell whether one of them was committed.
+    """
+
+    __slots__ = (
+        "command",
+        "command_id",
+        "delivery",
+        "doubtful",
+        "due_job",
+        "error",
+        "future",
+        "instance_id",
+        "reply",
+        "request_id",
+        "root_id",
+        "throw_ids",
+    )
+
+    def __init__(
+        self,
+        command: cmd.Command,
+        *,
+        request_id: str = "",
+        delivery: Delivery | None = None,
+        due_job: DueJob | None = None,
+        future: Any = None,
+    ) -> None:
+        self.command = command
+        self.request_id = request_id
+        self.delivery = delivery
+        self.due_job = due_job
+        self.future = future
+        self.command_id = ""
+        self.instance_id = ""
+        self.root_id = ""
+        self.doubtful = False
+        self.reply: Reply | None = None
+        self.error: Exception | None = None
+        self.throw_ids: list[str] = []
+
+    def reset(self) -> None:
+        """Forget the outcome of an attempt that was rolled back."""
+        self.reply = None
+        self.error = None
+        self.throw_ids = []
+
+    @property
+    def is_settled(self) -> bool:
+        """Tell whether there is an answer."""
+        return self.reply is not None or self.error is not None
+
+
+TASK, JOB, INSTANCE, EXECUTION, DEFINITION, NOTHING = "task", "job", "instance", "execution", "definition", ""
+
+_BY_TASK: Final = (cmd.CompleteTask, cmd.ClaimTask, cmd.DelegateTask, cmd.ResolveTask, cmd.UpdateTask)
+_BY_JOB: Final = (cmd.ExecuteJob, cmd.CompleteJob, cmd.FailJob, cmd.ThrowJobError, cmd.ChangeJob, cmd.DeleteJob)
+_BY_INSTANCE: Final = (
+    cmd.EvaluateConditions,
+    cmd.UpdateInstance,
+    cmd.SuspendInstance,
+    cmd.ActivateInstance,
+    cmd.DeleteInstance,
+    cmd.ChangeState,
+    cmd.MigrateInstance,
+)
+_BY_EXECUTION: Final = (
+    cmd.TriggerExecution,
+    cmd.DeliverMessage,
+    cmd.DeliverSignal,
+    cmd.SetVariables,
+    cmd.RemoveVariables,
+)
+_WHOLE: Final = frozenset(
+    (cmd.SuspendInstance, cmd.ActivateInstance, cmd.DeleteInstance, cmd.ChangeState, cmd.MigrateInstance)
+)
+"""Commands that concern a tree as a whole, rare enough to load all of it."""
+
+_KINDS: Final[dict[type[cmd.Command], tuple[str, Callable[[Any], str]]]] = {
+    cmd.StartProcess: (DEFINITION, lambda command: command.definition_id),
+    Throw: (NOTHING, lambda command: ""),
+    **{kind: (TASK, lambda command: command.task_id) for kind in _BY_TASK},
+    **{kind: (JOB, lambda command: command.job_id) for kind in _BY_JOB},
+    **{kind: (INSTANCE, lambda command: command.instance_id) for kind in _BY_INSTANCE},
+    **{kind: (EXECUTION, lambda command: command.execution_id) for kind in _BY_EXECUTION},
+}
+
+
+def target_of(command: cmd.Command) -> tuple[str, str]:
+    """Tell what a command names: the kind of thing, and its id. Raises KeyError for a command that nobody taught us."""
+    if isinstance(command, cmd.AddIdentityLink | cmd.RemoveIdentityLink):
+        return (TASK, command.task_id) if command.task_id else (INSTANCE, command.instance_id)
+    kind, id_of = _KINDS[type(command)]
+    return kind, id_of(command)
+
+
+def is_possible(target_id: str) -> bool:
+    """Tell whether an id could be one of ours; what cannot is not worth asking the database for."""
+    return 0 < len(target_id) <= MAX_ID_LENGTH and target_id.isascii()
+
+
+def aim(targets: Targets, kind: str, target_id: str) -> None:
+    """Add what a command names to what is to be found."""
+    if kind == TASK:
+        targets.tasks.append(target_id)
+    elif kind == JOB:
+        targets.jobs.append(target_id)
+    elif kind == INSTANCE:
+        targets.instances.append(target_id)
+    elif kind == EXECUTION:
+        targets.executions.append(target_id)
+    elif kind == DEFINITION:
+        targets.definitions.append(target_id)
+
+
+def want(wanted: Wanted, ask: Ask, kind: str, target_id: str, scope_id: str) -> None:
+    """Add what a command needs of its tree to what is to be loaded; `scope_id` is the execution it is about."""
+    command = ask.command
+    root_id = ask.root_id
+    wanted.roots[root_id] = None
+    if type(command) in _WHOLE:
+        wanted.whole[root_id] = None
+    if kind == TASK:
+        wanted.tasks.append(target_id)
+    elif kind == JOB:
+        wanted.jobs.append(target_id)
+    if scope_id:
+        wanted.scopes[root_id, scope_id] = None
+    if isinstance(command, cmd.AddIdentityLink | cmd.RemoveIdentityLink):
+        wanted.links.append(target_id)

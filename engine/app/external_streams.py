@@ -1,0 +1,167 @@
+"""Streams of jobs: a worker that listens gets jobs of its topic as they come, as many at once as it can do.
+
+A commit in this process wakes listeners at once; for what other processes do, they look again from time to time.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Sequence
+from datetime import datetime, timedelta
+from typing import Final
+
+import msgspec
+
+from engine.app.external_work import Acquire, ExternalWork, check_acquire
+from engine.app.jobs import LeasedJob
+from engine.app.unit_of_work import Committed
+from engine.kernel import events as ev
+from engine.kernel.state import EXTERNAL
+
+ALIVE_SECONDS: Final = 15.0
+"""After so long without news an empty message says that the stream lives."""
+LOOK_SECONDS: Final = 2.0
+"""How often a listener looks by itself for what other processes did."""
+MIN_LOOK_SECONDS: Final = 0.005
+
+
+class _Listener:
+    """One stream: what it holds, and whether it was woken."""
+
+    __slots__ = ("blocked", "held", "topic", "woken")
+
+    def __init__(self, topic: str) -> None:
+        self.topic = topic
+        self.held: dict[str, datetime] = {}
+        self.blocked = False
+        self.woken = asyncio.Event()
+
+
+class JobStreams:
+    """All streams of this process. `on_committed` belongs to the group commit's listeners."""
+
+    def __init__(
+        self, work: ExternalWork, *, now: Callable[[], datetime], alive_seconds: float = ALIVE_SECONDS
+    ) -> None:
+        self._work = work
+        self._now = now
+        self._alive_seconds = alive_seconds
+        self._waiting: dict[str, deque[_Listener]] = {}
+        self._listeners: set[_Listener] = set()
+        self._holders: dict[str, _Listener] = {}
+
+    def on_committed(self, commits: Sequence[Committed]) -> None:
+        """Wake whom the events of a commit concern."""
+        if not self._listeners:
+            return
+        for committed in commits:
+            for event in committed.events:
+                kind = type(event)
+                if kind is ev.JobScheduled:
+                    if event.kind == EXTERNAL:
+                        self._wake_one(event.topic)
+                elif kind is ev.JobChanged or kind is ev.JobEnded:
+                    self._given_up(event.job_id)
+
+    def wake_all(self) -> None:
+        """Let all listeners look again: leases were given back, or a clock was moved."""
+        for listener in self._listeners:
+            listener.woken.set()
+
+    def _wake_one(self, topic: str) -> None:
+        queue = self._waiting.get(topic)
+        while queue:
+            listener = queue.popleft()
+            if not listener.woken.is_set():
+                listener.woken.set()
+                return
+
+    def _given_up(self, job_id: str) -> None:
+        """A job was reported, released or taken away: its holder has room, and its instance is free for the next one."""
+        holder = self._holders.pop(job_id, None)
+        if holder is not None:
+            holder.held.pop(job_id, None)
+            holder.woken.set()
+        for listener in self._listeners:
+            if listener.blocked:
+                listener.woken.set()
+
+    async def listen(self, ask: Acquire) -> AsyncIterator[Sequence[LeasedJob]]:
+        """Give jobs as they come, at most `ask.count` held at once; an empty batch says that the stream lives.
+
+        Raises Refused (INVALID_ARGUMENT). Endless: whoever listens closes it. What it holds then comes free when the
+        leases end.
+        """
+        check_acquire(ask)
+        listener = _Listener(ask.topic)
+        self._listeners.add(listener)
+        try:
+            quiet_since = self._loop_time()
+            while True:
+                listener.woken.clear()
+                jobs, wait_seconds = await self._look(listener, ask)
+                if jobs:
+                    quiet_since = self._loop_time()
+                    yield jobs
+                    continue
+                left = quiet_since + self._alive_seconds - self._loop_time()
+                if left <= 0:
+                    quiet_since = self._loop_time()
+                    yield ()
+                    continue
+                await self._sleep(listener, min(wait_seconds, left))
+        finally:
+            self._forget(listener)
+
+    async def _look(self, listener: _Listener, ask: Acquire) -> tuple[Sequence[LeasedJob], float]:
+        """Jobs if there are any and there is room for them; else for how long (seconds) it is no use to look again."""
+        now = self._now()
+        for job_id in [job_id for job_id, until in listener.held.items() if until <= now]:
+            del listener.held[job_id]
+            self._holders.pop(job_id, None)
+        room = ask.count - len(listener.held)
+        if room <= 0:
+            return (), min(LOOK_SECONDS, self._seconds_to(min(listener.held.values()), now))
+        found = await self._work.take(msgspec.structs.replace(ask, request_id=""), room)
+        listener.blocked = found.blocked
+        for job in found.jobs:
+            listener.held[job.id] = job.until
+            self._holders[job.id] = listener
+        if found.jobs:
+            return found.jobs, 0.0
+        due = await self._work.next_available(ask.topic, now)
+        return (), LOOK_SECONDS if due is None else min(LOOK_SECONDS, self._seconds_to(due, now))
+
+    async def _sleep(self, listener: _Listener, seconds: float) -> None:
+        if listener.woken.is_set():
+            return
+        queue = self._waiting.setdefault(listener.topic, deque())
+        queue.append(listener)
+        try:
+            async with asyncio.timeout(seconds):
+                await listener.woken.wait()
+        except TimeoutError:
+            pass
+        finally:
+            self._leave_queue(listener)
+
+    def _leave_queue(self, listener: _Listener) -> None:
+        queue = self._waiting.get(listener.topic)
+        if queue is not None:
+            if listener in queue:
+                queue.remove(listener)
+            if not queue:
+                del self._waiting[listener.topic]
+
+    def _forget(self, listener: _Listener) -> None:
+        self._listeners.discard(listener)
+        self._leave_queue(listener)
+        for job_id in listener.held:
+            self._holders.pop(job_id, None)
+
+    @staticmethod
+    def _seconds_to(moment: datetime, now: datetime) -> float:
+        return max((moment - now) / timedelta(seconds=1), MIN_LOOK_SECONDS)
+
+    @staticmethod
+    def _loop_time() -> float:
+        return asyncio.get_running_loop().time()

@@ -1,0 +1,119 @@
+"""Tasks without a process, and what people say about tasks: rows, changed by small transactions of their own.
+
+A command on a task goes to the group commit first; where that knows no such task it may be a standalone one, and the
+same command is carried out on its row. So callers never ask which of the two a task is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Final, Protocol
+
+import msgspec
+
+from engine.app.repository import Commands
+from engine.kernel.commands import Command
+from engine.kernel.errors import NOT_FOUND, Refused
+from engine.kernel.state import Task
+from engine.kernel.values import Value
+
+Reply = Mapping[str, Value]
+
+COMMENT, EVENT = "comment", "event"
+ADD_COMMENT: Final = "AddComment"
+
+
+class Comment(msgspec.Struct, frozen=True, kw_only=True):
+    """A remark (`kind` comment) or something that somebody did with a task (`kind` event). `instance_id` may be empty.
+
+    `action` is Flowable's word: AddComment, AddUserLink, DeleteUserLink, AddGroupLink, DeleteGroupLink. `parts` are its
+    message's parts; a remark has one.
+    """
+
+    id: str
+    kind: str
+    action: str
+    task_id: str
+    instance_id: str
+    author: str
+    parts: tuple[str, ...]
+    at: datetime
+
+
+class StandaloneTasks(Protocol):
+    """Rows of standalone tasks. Blocking; each call is one transaction.
+
+    `request_id`: a second call with the same one gets the first reply and changes nothing. Raises Refused.
+    """
+
+    def create(self, task: Task, request_id: str = "") -> Reply:
+        """Insert a task; its `id` and `created_at` are the store's to give. The reply's `task_id` names it.
+
+        Refused with NOT_FOUND if its parent does not exist.
+        """
+        ...
+
+    def apply(self, command: Command, request_id: str = "") -> Reply:
+        """Carry out a command on a task, its variables or its links, as the kernel would. NOT_FOUND: no such task."""
+        ...
+
+    def delete(self, task_id: str, request_id: str = "") -> Reply:
+        """Delete a task and the tasks below it. NOT_FOUND: none. PERMISSION_DENIED: it belongs to an instance."""
+        ...
+
+
+class Comments(Protocol):
+    """Rows of remarks and events. Blocking; each call is one transaction."""
+
+    def add(self, comment: Comment, request_id: str = "") -> Comment:
+        """Insert one; its `id` and `at` are the store's to give. With a known request_id: the one of the first call."""
+        ...
+
+    def of_task(self, task_id: str) -> list[Comment]:
+        """Remarks and events of a task, newest first."""
+        ...
+
+    def remove(self, task_id: str, comment_id: str) -> bool:
+        """Delete a remark of a task; says whether there was one."""
+        ...
+
+
+class TaskCommands:
+    """Carries out commands on tasks, whichever kind of task it is."""
+
+    def __init__(self, commands: Commands, standalone: StandaloneTasks) -> None:
+        self._commands = commands
+        self._standalone = standalone
+
+    async def submit(self, command: Command, *, request_id: str = "") -> Reply:
+        """Carry out a command that names a task. Raises Refused."""
+        try:
+            return await self._commands.submit(command, request_id=request_id)
+        except Refused as refused:
+            if refused.status != NOT_FOUND:
+                raise
+        return await asyncio.to_thread(self._standalone.apply, command, request_id)
+
+    async def submit_standalone(self, command: Command, *, request_id: str = "") -> Reply:
+        """Carry out a command on a task that is known to be standalone. Raises Refused."""
+        return await asyncio.to_thread(self._standalone.apply, command, request_id)
+
+    async def create(self, task: Task, *, request_id: str = "") -> str:
+        """Create a standalone task and return its id. Raises Refused: NOT_FOUND for its parent."""
+        reply = await asyncio.to_thread(self._standalone.create, task, request_id)
+        return str(reply["task_id"])
+
+    async def delete(self, task_id: str, *, request_id: str = "") -> None:
+        """Delete a standalone task. Raises Refused: NOT_FOUND, PERMISSION_DENIED for a task of an instance."""
+        await asyncio.to_thread(self._standalone.delete, task_id, request_id)
+
+
+def request_part(request_id: str, part: str) -> str:
+    """Return an id for one of several steps that a request makes; the same for the same two, empty for no request."""
+    if not request_id:
+        return ""
+    # A request id may have 128 characters already, so the part cannot simply be appended.
+    return f"{part}-{hashlib.sha256(f'{part}:{request_id}'.encode()).hexdigest()}"

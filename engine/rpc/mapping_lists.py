@@ -1,0 +1,175 @@
+"""Lists and views: requests as filters and pages of the read side, its values as messages.
+
+Filters, views and the contract use the same names, so one function each serves them all; `test_mapping_lists` holds
+the names together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from datetime import UTC
+from functools import lru_cache
+from typing import Any, Final, TypeVar
+from urllib.parse import quote
+
+import msgspec
+from flowloom.engine.v1 import execution_pb2, identity_link_pb2, process_instance_pb2, task_pb2, variable_pb2
+from google.protobuf.descriptor import Descriptor
+from google.protobuf.message import Message
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from engine.app.queries import (
+    ActivityInstanceView,
+    EventSubscriptionView,
+    ExecutionView,
+    IdentityLinkView,
+    Listed,
+    NamedVariable,
+    Page,
+    ProcessInstanceView,
+    TaskView,
+    VariableCondition,
+    VariableInstanceView,
+)
+from engine.rpc.variables import GLOBAL, read_typed, write_variable
+
+F = TypeVar("F", bound=msgspec.Struct)
+M = TypeVar("M", bound=Message)
+V = TypeVar("V")
+
+RUNTIME: Final = "/process-api/runtime"
+INSTANCES, EXECUTIONS, TASKS = f"{RUNTIME}/process-instances", f"{RUNTIME}/executions", f"{RUNTIME}/tasks"
+VARIABLE_INSTANCES: Final = f"{RUNTIME}/variable-instances"
+_VALUELESS: Final = ("exists", "notExists")
+
+
+# --- requests ---------------------------------------------------------------------------------------------------------
+
+
+def filter_of(kind: type[F], request: Message) -> F:
+    """Return what the request filters by. Raises InvalidArgument for a condition whose value does not fit its type."""
+    known = kind.__struct_fields__
+    wanted: dict[str, Any] = {}
+    for field, value in request.ListFields():
+        if field.name not in known:
+            continue
+        if isinstance(value, Timestamp):
+            wanted[field.name] = value.ToDatetime(tzinfo=UTC)
+        elif isinstance(value, str | bool | int):
+            wanted[field.name] = value
+        elif field.message_type is not None:
+            wanted[field.name] = tuple(condition(found, f"{field.name}[{i}]") for i, found in enumerate(value))
+        else:
+            wanted[field.name] = tuple(value)
+    return kind(**wanted)
+
+
+def condition(found: variable_pb2.QueryVariable, field: str) -> VariableCondition:
+    """Return a condition on a variable. Raises InvalidArgument for a value that does not fit its type."""
+    value = None
+    if found.operation not in _VALUELESS:
+        value = read_typed(found.type, found.value, found.name, f"{field}.value")
+    return VariableCondition(name=found.name, operation=found.operation, value=value)
+
+
+def page_of(request: Any) -> Page:
+    """Return which part of a list the request asks for."""
+    return Page(
+        start=request.start,
+        size=request.size if request.HasField("size") else None,
+        sort=request.sort,
+        order=request.order,
+        page_token=request.page_token,
+    )
+
+
+# --- responses --------------------------------------------------------------------------------------------------------
+
+
+def listed(kind: type[M], found: Listed[V], convert: Callable[[V], Message]) -> M:
+    """Return a page in Flowable's envelope."""
+    response: Any = kind(
+        data=[convert(row) for row in found.rows],
+        start=found.start,
+        sort=found.sort,
+        order=found.order,
+        size=found.size,
+    )
+    if found.total is not None:
+        response.total = found.total
+    if found.next_page_token:
+        response.next_page_token = found.next_page_token
+    answer: M = response
+    return answer
+
+
+def message_of(kind: type[M], view: msgspec.Struct, **more: Any) -> M:
+    """Return a view as a message: what a view does not have is absent."""
+    found = {name: value for name in _shared(kind.DESCRIPTOR, type(view)) if (value := getattr(view, name))}
+    return kind(**found, **more)
+
+
+@lru_cache(maxsize=64)
+def _shared(message: Descriptor, view: type[msgspec.Struct]) -> tuple[str, ...]:
+    names = {field.name for field in message.fields} - {"variables"}
+    return tuple(name for name in view.__struct_fields__ if name in names)
+
+
+def process_instance(view: ProcessInstanceView) -> process_instance_pb2.ProcessInstance:
+    """Return a running instance."""
+    return message_of(
+        process_instance_pb2.ProcessInstance,
+        view,
+        suspended=view.suspended,
+        variables=variables(view.variables, f"{INSTANCES}/{view.id}"),
+    )
+
+
+def task(view: TaskView) -> task_pb2.Task:
+    """Return an open task."""
+    return message_of(task_pb2.Task, view, variables=variables(view.variables, f"{TASKS}/{view.id}"))
+
+
+def execution(view: ExecutionView, *, ended: bool = False) -> execution_pb2.Execution:
+    """Return an execution; `ended`: it is over by now."""
+    return message_of(execution_pb2.Execution, view, ended=ended)
+
+
+def activity_instance(view: ActivityInstanceView) -> execution_pb2.ActivityInstance:
+    """Return the present stay of a token at an element."""
+    return message_of(execution_pb2.ActivityInstance, view)
+
+
+def event_subscription(view: EventSubscriptionView) -> execution_pb2.EventSubscription:
+    """Return an event subscription."""
+    return message_of(execution_pb2.EventSubscription, view)
+
+
+def variable_instance(view: VariableInstanceView) -> variable_pb2.VariableInstance:
+    """Return a variable together with where it hangs."""
+    bytes_at = f"{VARIABLE_INSTANCES}/{quote(view.id, safe='')}/data"
+    return message_of(
+        variable_pb2.VariableInstance, view, variable=write_variable(view.name, view.variable, view.scope, bytes_at)
+    )
+
+
+def identity_link(view: IdentityLinkView) -> identity_link_pb2.IdentityLink:
+    """Return a link."""
+    return message_of(identity_link_pb2.IdentityLink, view)
+
+
+def named_variable(found: NamedVariable, owner: str) -> variable_pb2.Variable:
+    """Return a variable; `owner` is the path of the instance, execution or task that was asked."""
+    bytes_at = variable_path(owner, found.name, found.scope) if found.variable.type == "binary" else ""
+    return write_variable(found.name, found.variable, found.scope, bytes_at)
+
+
+def variables(found: Iterable[NamedVariable], owner: str) -> Sequence[variable_pb2.Variable]:
+    """Return variables of one owner."""
+    return [named_variable(variable, owner) for variable in found]
+
+
+def variable_path(owner: str, name: str, scope: str) -> str:
+    """Return where the bytes of a binary variable are; a global one may be hidden by a local one of its name."""
+    asked = "?scope=global" if scope == GLOBAL else ""
+    return f"{owner}/variables/{quote(name, safe='')}/data{asked}"

@@ -1,0 +1,216 @@
+"""Process instances: one, and lists of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from sqlalchemy import ColumnElement, Connection, FromClause, Row, Select, select, union
+
+from engine.app.queries.filters import ProcessInstanceFilter
+from engine.app.queries.paging import Listed, Page
+from engine.app.queries.views import LOCAL, NamedVariable, ProcessInstanceView
+from engine.kernel.state import ACTIVE, SUSPENDED
+from engine.storage import tables
+from engine.storage.queries.conditions import Conditions
+from engine.storage.queries.listing import Listing, Sorting, fetch
+from engine.storage.queries.predicates import holds_at
+from engine.storage.queries.tokens import only_activity_id
+from engine.storage.queries.variables import named, read_scopes
+from mesh.errors import NotFound
+
+_I: Final = tables.instance.c
+_D: Final = tables.process_definition.c
+_L: Final = tables.identity_link.c
+
+SORTS: Final = {
+    "id": _I.id,
+    "processDefinitionId": _I.definition_id,
+    "processDefinitionKey": _I.definition_key,
+    "startTime": _I.started_at,
+    "businessKey": _I.business_key,
+    "tenantId": _I.tenant_id,
+}
+_SORTING: Final = Sorting(list_name="process instances", sorts=SORTS, default="id", key=(_I.id,))
+
+
+def base() -> Select[Any]:
+    """Instances with their definition's description, which an instance does not keep."""
+    return select(
+        _I.id,
+        _I.root_id,
+        _I.super_instance_id,
+        _I.definition_id,
+        _I.definition_key,
+        _I.definition_name,
+        _I.definition_version,
+        _I.business_key,
+        _I.business_status,
+        _I.name,
+        _I.tenant_id,
+        _I.start_user_id,
+        _I.started_at,
+        _I.state,
+        _I.tokens,
+        _D.description,
+    ).select_from(tables.instance.outerjoin(tables.process_definition, _D.id == _I.definition_id))
+
+
+def view_of(row: Row[Any], variables: tuple[NamedVariable, ...] = ()) -> ProcessInstanceView:
+    """An instance out of a row of `base`."""
+    return ProcessInstanceView(
+        id=row.id,
+        name=row.name,
+        business_key=row.business_key,
+        business_status=row.business_status,
+        process_definition_id=row.definition_id,
+        process_definition_key=row.definition_key,
+        process_definition_version=row.definition_version,
+        process_definition_name=row.definition_name,
+        process_definition_description=row.description or "",
+        activity_id=only_activity_id(row.tokens),
+        start_user_id=row.start_user_id,
+        start_time=row.started_at,
+        super_process_instance_id=row.super_instance_id,
+        root_process_instance_id=row.root_id,
+        tenant_id=row.tenant_id,
+        state=row.state,
+        variables=variables,
+    )
+
+
+def not_found(instance_id: str) -> NotFound:
+    """Refuse an id that no running instance has."""
+    return NotFound(
+        "process-instance-not-found",
+        f"expected a running process instance with id '{instance_id}', found none",
+        process_instance_id=instance_id,
+    )
+
+
+def get_process_instance(connection: Connection, instance_id: str, *, with_variables: bool) -> ProcessInstanceView:
+    """One instance. Raises NotFound."""
+    rows = connection.execute(base().where(_I.id == instance_id)).all()
+    if not rows:
+        raise not_found(instance_id)
+    return _reader(with_variables=with_variables)(connection, rows)[0]
+
+
+def require_instance(connection: Connection, instance_id: str) -> None:
+    """Raises NotFound if there is no such instance."""
+    if connection.execute(select(_I.id).where(_I.id == instance_id)).first() is None:
+        raise not_found(instance_id)
+
+
+def list_process_instances(
+    connection: Connection, wanted: ProcessInstanceFilter, page: Page, *, sqlite: bool
+) -> Listed[ProcessInstanceView]:
+    """Running instances."""
+    read = _reader(with_variables=wanted.include_process_variables)
+    return fetch(connection, Listing(sorting=_SORTING, statement=statement(wanted, sqlite=sqlite), read=read), wanted, page)
+
+
+def _reader(*, with_variables: bool) -> Any:
+    def read(connection: Connection, rows: Sequence[Row[Any]]) -> list[ProcessInstanceView]:
+        if not with_variables:
+            return [view_of(row) for row in rows]
+        scopes = read_scopes(connection, (row.id for row in rows))
+        return [view_of(row, tuple(named(scopes[row.id], LOCAL, row.id, row.id).values())) for row in rows]
+
+    return read
+
+
+def statement(wanted: ProcessInstanceFilter, *, sqlite: bool) -> Select[Any]:
+    """The filtered list without order. Raises InvalidArgument for conditions that cannot be read."""
+    where = Conditions(sqlite=sqlite)
+    _own(where, wanted)
+    _definition(where, wanted)
+    _tree(where, wanted)
+    where.tenant(_I.tenant_id, wanted)
+    if wanted.callback_id is not None or wanted.reference_id is not None:
+        where.never()
+    if wanted.involved_user is not None:
+        involved = select(_L.instance_id).where(_L.user_id == wanted.involved_user, _L.task_id == "")
+        where.add(_I.id.in_(involved))
+    for index, condition in enumerate(wanted.variables):
+        where.add(holds_at(condition, _I.root_id, _I.id, f"variables[{index}]", sqlite=sqlite))
+    found = where.on(base())
+    if wanted.active_activity_id is not None:
+        at = at_element(wanted.active_activity_id)
+        found = found.join(at, at.c.instance_id == _I.id)
+    return found
+
+
+def _own(where: Conditions, wanted: ProcessInstanceFilter) -> None:
+    where.equal(_I.id, wanted.id)
+    where.one_of(_I.id, wanted.process_instance_ids, "process_instance_ids")
+    where.equal(_I.name, wanted.name)
+    where.like(_I.name, wanted.name_like)
+    where.like_ignore_case(_I.name, wanted.name_like_ignore_case)
+    where.equal(_I.business_key, wanted.business_key)
+    where.like(_I.business_key, wanted.business_key_like)
+    where.equal(_I.business_status, wanted.business_status)
+    where.equal(_I.start_user_id, wanted.started_by)
+    where.before(_I.started_at, wanted.started_before)
+    where.after(_I.started_at, wanted.started_after)
+    if wanted.suspended is not None:
+        where.add(_I.state == (SUSPENDED if wanted.suspended else ACTIVE))
+
+
+def _definition(where: Conditions, wanted: ProcessInstanceFilter) -> None:
+    where.equal(_I.definition_id, wanted.process_definition_id)
+    where.equal(_I.definition_key, wanted.process_definition_key)
+    where.one_of(_I.definition_key, wanted.process_definition_keys, "process_definition_keys")
+    if wanted.exclude_process_definition_keys:
+        where.add(_I.definition_key.not_in(wanted.exclude_process_definition_keys))
+    where.equal(_I.definition_name, wanted.process_definition_name)
+    where.equal(_I.definition_version, wanted.process_definition_version)
+    for column, value in ((_D.category, wanted.process_definition_category), (_D.deployment_id, wanted.deployment_id)):
+        if value is not None:
+            where.add(_I.definition_id.in_(select(_D.id).where(column == value).correlate(None)))
+
+
+def _tree(where: Conditions, wanted: ProcessInstanceFilter) -> None:
+    where.equal(_I.root_id, wanted.root_process_instance_id)
+    if wanted.super_process_instance_id is not None:
+        where.add(_I.root_id.in_(_root_of(wanted.super_process_instance_id)))
+        where.add(_I.super_instance_id == wanted.super_process_instance_id)
+    if wanted.sub_process_instance_id is not None:
+        sub = tables.instance.alias()
+        where.add(_I.id.in_(select(sub.c.super_instance_id).where(sub.c.id == wanted.sub_process_instance_id)))
+    if wanted.exclude_subprocesses:
+        where.add(_I.super_instance_id == "")
+
+
+def _root_of(instance_id: str) -> Select[Any]:
+    # Who is called stays in the tree, and trees are what the index knows.
+    other = tables.instance.alias()
+    return select(other.c.root_id).where(other.c.id == instance_id)
+
+
+def at_element(element_id: str) -> FromClause:
+    """The ids of instances that have an execution at an element or something that waits for it.
+
+    Each living execution has a row that names its element: its task, a job, a subscription, or one of kind scope.
+    """
+    return _instances_where(lambda table: table.c.element_id == element_id)
+
+
+def of_execution(execution_id: str) -> FromClause:
+    """The id of the instance that has an execution; the instance's own id is one too."""
+    other = tables.instance.alias()
+    found = _parts(lambda table: table.c.execution_id == execution_id)
+    return union(select(other.c.id.label("instance_id")).where(other.c.id == execution_id), *found).subquery()
+
+
+def _instances_where(condition: Any) -> FromClause:
+    return union(*_parts(condition)).subquery()
+
+
+def _parts(condition: Any) -> list[Select[Any]]:
+    holders: tuple[FromClause, ...] = (tables.task, tables.job, tables.subscription)
+    empty: str | ColumnElement[str] = ""
+    return [
+        select(table.c.instance_id.label("instance_id")).where(condition(table), table.c.instance_id != empty)
+        for table in holders
+    ]

@@ -1,0 +1,301 @@
+"""Standalone tasks as rows of the tables that the tasks of instances are in, without root and instance."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any, Final
+
+import msgspec
+from sqlalchemy import Connection, delete, insert, select, update
+
+from engine.kernel import commands as cmd
+from engine.kernel.commands import Command
+from engine.kernel.errors import ALREADY_EXISTS, PERMISSION_DENIED, Refused, failed, invalid, not_found
+from engine.kernel.handling.tasks import PENDING, RESOLVED
+from engine.kernel.state import Task
+from engine.kernel.values import Variable
+from engine.storage import tables
+from engine.storage.codec import columns_of, encode_value
+from engine.storage.small_writes import Reply, SmallWrites
+from mesh.ids import IdSource
+
+MAX_DEPTH: Final = 32
+"""How deep tasks may lie below each other."""
+
+_FIELDS: Final = Task.__struct_fields__
+_Handler = Callable[["_Desk", Any], None]
+
+
+class StandaloneTaskRows:
+    """Implements `engine.app.standalone.StandaloneTasks`."""
+
+    def __init__(self, writes: SmallWrites, ids: IdSource, now: Callable[[], Any]) -> None:
+        self._writes = writes
+        self._ids = ids
+        self._now = now
+
+    def create(self, task: Task, request_id: str = "") -> Reply:
+        """Insert a task. Refused: NOT_FOUND for its parent, FAILED_PRECONDITION beyond `MAX_DEPTH`."""
+
+        def work(connection: Connection) -> Reply:
+            if task.parent_task_id:
+                _check_parent(connection, task.parent_task_id)
+            made = msgspec.structs.replace(task, id=self._ids.root(), created_at=self._now())
+            row = {name: getattr(made, name) for name in _FIELDS}
+            connection.execute(insert(tables.task).values(root_id="", **row))
+            return {"task_id": made.id}
+
+        return self._writes.run(work, request_id)
+
+    def apply(self, command: Command, request_id: str = "") -> Reply:
+        """Carry out a command of the kernel on a standalone task. Refused as the kernel would."""
+        handler = _HANDLERS.get(type(command))
+        if handler is None:
+            raise TypeError(f"expected a command on a task, found {type(command).__name__}")
+
+        def work(connection: Connection) -> Reply:
+            target: Any = command
+            task_id: str = getattr(target, "task_id", "") or getattr(target, "execution_id", "")
+            task = _task(connection, task_id)
+            if task.instance_id:
+                raise _unknown(task_id)
+            handler(_Desk(connection, task, self._ids.root, self._now()), command)
+            return {}
+
+        return self._writes.run(work, request_id)
+
+    def delete(self, task_id: str, request_id: str = "") -> Reply:
+        """Delete a standalone task with those below it. Refused: NOT_FOUND, PERMISSION_DENIED."""
+
+        def work(connection: Connection) -> Reply:
+            if _task(connection, task_id).instance_id:
+                raise Refused(
+                    PERMISSION_DENIED,
+                    "task-of-instance",
+                    f"expected a task without a process instance, found {task_id}, which its process instance ends",
+                    task_id=task_id,
+                )
+            _drop(connection, task_id)
+            return {}
+
+        return self._writes.run(work, request_id)
+
+
+class _Desk:
+    """One task within one transaction."""
+
+    def __init__(self, connection: Connection, task: Task, new_id: Callable[[], str], at: Any) -> None:
+        self.connection = connection
+        self.task = task
+        self.new_id = new_id
+        self.at = at
+
+    def change(self, **changes: Any) -> None:
+        self.connection.execute(update(tables.task).where(tables.task.c.id == self.task.id).values(**changes))
+
+    def variables(self) -> set[str]:
+        table = tables.variable
+        found = select(table.c.name).where(table.c.root_id == "", table.c.scope_id == self.task.id)
+        return set(self.connection.execute(found).scalars())
+
+    def drop_variable(self, name: str) -> None:
+        table = tables.variable
+        self.connection.execute(
+            delete(table).where(table.c.root_id == "", table.c.scope_id == self.task.id, table.c.name == name)
+        )
+
+    def put(self, name: str, variable: Variable) -> None:
+        self.drop_variable(name)
+        text_value, number_value = columns_of(variable.type, variable.value)
+        self.connection.execute(
+            insert(tables.variable).values(
+                root_id="",
+                scope_id=self.task.id,
+                name=name,
+                instance_id="",
+                leaf=True,
+                type=variable.type,
+                value=encode_value(variable.type, variable.value),
+                text_value=text_value,
+                number_value=number_value,
+            )
+        )
+
+    def link(self, command: cmd.AddIdentityLink | cmd.RemoveIdentityLink) -> str | None:
+        table = tables.identity_link
+        return self.connection.execute(
+            select(table.c.id).where(
+                table.c.owner_id == self.task.id,
+                table.c.kind == command.kind,
+                table.c.user_id == command.linked_user_id,
+                table.c.group_id == command.linked_group_id,
+            )
+        ).scalar()
+
+
+def _complete(desk: _Desk, command: cmd.CompleteTask) -> None:
+    # The task's variables end with it, and it has no process that they could go to.
+    del command
+    if desk.task.delegation == PENDING:
+        raise failed(
+            "task-delegated",
+            f"expected task {desk.task.id} to be resolved before it is completed, found it delegated to "
+            f"'{desk.task.assignee}'",
+            task_id=desk.task.id,
+        )
+    _drop(desk.connection, desk.task.id)
+
+
+def _claim(desk: _Desk, command: cmd.ClaimTask) -> None:
+    if not command.assignee:
+        desk.change(assignee="", claimed_at=None)
+    elif desk.task.assignee and desk.task.assignee != command.assignee:
+        raise failed(
+            "task-claimed",
+            f"expected task {desk.task.id} to be unclaimed, found it claimed by '{desk.task.assignee}'",
+            task_id=desk.task.id,
+            assignee=desk.task.assignee,
+        )
+    elif not desk.task.assignee:
+        desk.change(assignee=command.assignee, claimed_at=desk.at)
+
+
+def _delegate(desk: _Desk, command: cmd.DelegateTask) -> None:
+    desk.change(delegation=PENDING, assignee=command.assignee, owner=desk.task.owner or desk.task.assignee)
+
+
+def _resolve(desk: _Desk, command: cmd.ResolveTask) -> None:
+    for name, variable in command.variables.items():
+        desk.put(name, variable)
+    desk.change(delegation=RESOLVED, assignee=desk.task.owner)
+
+
+def _update(desk: _Desk, command: cmd.UpdateTask) -> None:
+    parent = command.changes.get("parent_task_id")
+    if isinstance(parent, str) and parent:
+        _check_parent(desk.connection, parent, desk.task.id)
+    if command.changes:
+        desk.change(**command.changes)
+
+
+def _set_variables(desk: _Desk, command: cmd.SetVariables) -> None:
+    present = desk.variables()
+    for name, variable in command.variables.items():
+        if command.create_only and name in present:
+            raise Refused(
+                ALREADY_EXISTS,
+                "variable-exists",
+                f"expected no variable '{name}' on task {desk.task.id}, found one",
+                name=name,
+            )
+        if command.update_only and name not in present:
+            raise _no_variable(desk, name)
+        desk.put(name, variable)
+
+
+def _remove_variables(desk: _Desk, command: cmd.RemoveVariables) -> None:
+    present = desk.variables()
+    for name in command.names or present:
+        if command.strict and name not in present:
+            raise _no_variable(desk, name)
+        desk.drop_variable(name)
+
+
+def _add_link(desk: _Desk, command: cmd.AddIdentityLink) -> None:
+    if command.kind in ("assignee", "owner"):
+        desk.change(**{command.kind: command.linked_user_id})
+    elif desk.link(command) is None:
+        desk.connection.execute(
+            insert(tables.identity_link).values(
+                owner_id=desk.task.id,
+                id=desk.new_id(),
+                root_id="",
+                task_id=desk.task.id,
+                instance_id="",
+                kind=command.kind,
+                user_id=command.linked_user_id,
+                group_id=command.linked_group_id,
+            )
+        )
+
+
+def _remove_link(desk: _Desk, command: cmd.RemoveIdentityLink) -> None:
+    if command.kind in ("assignee", "owner"):
+        desk.change(**{command.kind: ""})
+        return
+    link_id = desk.link(command)
+    if link_id is None:
+        raise not_found(
+            "identity-link-not-found",
+            f"expected a link of type '{command.kind}' to '{command.linked_user_id or command.linked_group_id}', "
+            "found none",
+        )
+    table = tables.identity_link
+    desk.connection.execute(delete(table).where(table.c.owner_id == desk.task.id, table.c.id == link_id))
+
+
+_HANDLERS: Final[Mapping[type[Command], _Handler]] = MappingProxyType(
+    {
+        cmd.CompleteTask: _complete,
+        cmd.ClaimTask: _claim,
+        cmd.DelegateTask: _delegate,
+        cmd.ResolveTask: _resolve,
+        cmd.UpdateTask: _update,
+        cmd.SetVariables: _set_variables,
+        cmd.RemoveVariables: _remove_variables,
+        cmd.AddIdentityLink: _add_link,
+        cmd.RemoveIdentityLink: _remove_link,
+    }
+)
+
+
+def _task(connection: Connection, task_id: str) -> Task:
+    """Read a task and keep others from changing it. Raises Refused (NOT_FOUND)."""
+    columns = [tables.task.c[name] for name in _FIELDS]
+    row = connection.execute(select(*columns).where(tables.task.c.id == task_id).with_for_update()).one_or_none()
+    if row is None:
+        raise _unknown(task_id)
+    return Task(**dict(zip(_FIELDS, row, strict=True)))
+
+
+def _unknown(task_id: str) -> Refused:
+    return not_found("task-not-found", f"expected an open task, found none with id '{task_id}'", task_id=task_id)
+
+
+def _no_variable(desk: _Desk, name: str) -> Refused:
+    return not_found(
+        "variable-not-found", f"expected a variable '{name}' on task {desk.task.id}, found none", name=name
+    )
+
+
+def _check_parent(connection: Connection, parent_id: str, child_id: str = "") -> None:
+    """Walk up from a parent. Raises Refused: it does not exist, lies below the child, or too deep."""
+    above = parent_id
+    for _ in range(MAX_DEPTH):
+        if above == child_id:
+            raise invalid(
+                "task-below-itself", f"expected a parent that is not below task {child_id}, found {parent_id}"
+            )
+        found = connection.execute(select(tables.task.c.parent_task_id).where(tables.task.c.id == above)).scalar()
+        if found is None and above == parent_id:
+            raise not_found("task-not-found", f"expected an open parent task, found none with id '{parent_id}'")
+        if not found:
+            return
+        above = found
+    raise failed("too-deep", f"expected at most {MAX_DEPTH} tasks above each other, found more (limit: MAX_DEPTH)")
+
+
+def _drop(connection: Connection, task_id: str) -> None:
+    """Delete a task, its variables and links, and the standalone tasks below it, level by level."""
+    level = [task_id]
+    for _ in range(MAX_DEPTH + 1):
+        if not level:
+            return
+        below = select(tables.task.c.id).where(tables.task.c.parent_task_id.in_(level), tables.task.c.instance_id == "")
+        beneath = list(connection.execute(below).scalars())
+        variable, link, task = tables.variable, tables.identity_link, tables.task
+        connection.execute(delete(variable).where(variable.c.root_id == "", variable.c.scope_id.in_(level)))
+        connection.execute(delete(link).where(link.c.owner_id.in_(level)))
+        connection.execute(delete(task).where(task.c.id.in_(level)))
+        level = beneath

@@ -1,0 +1,73 @@
+"""All commands as one application."""
+
+from __future__ import annotations
+
+import sys
+from typing import Final
+
+import typer
+
+from host.cli import (
+    check,
+    claim,
+    complete,
+    definitions,
+    demo,
+    deploy,
+    instances,
+    jobs,
+    message,
+    migrate,
+    serve,
+    signal,
+    start,
+    tasks,
+    up,
+)
+from host.cli.output import complain
+
+app: Final = typer.Typer(
+    name="flowloom",
+    help="Run BPMN 2.0 processes on a mesh of gRPC services, as Flowable does.\n\n"
+    "Start with 'flowloom up' (or see it all in 'flowloom demo'), then 'flowloom deploy', 'start', 'tasks', 'complete'.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+MESH: Final = "The mesh"
+PROCESSES: Final = "Processes"
+PEOPLE: Final = "Tasks"
+OPERATIONS: Final = "Operations"
+
+app.command("up", rich_help_panel=MESH)(up.up)
+app.command("serve", rich_help_panel=MESH)(serve.serve)
+app.command("demo", rich_help_panel=MESH)(demo.demo)
+app.command("deploy", rich_help_panel=PROCESSES)(deploy.deploy)
+app.command("definitions", rich_help_panel=PROCESSES)(definitions.definitions)
+app.command("start", rich_help_panel=PROCESSES)(start.start)
+app.command("instances", rich_help_panel=PROCESSES)(instances.instances)
+app.command("message", rich_help_panel=PROCESSES)(message.message)
+app.command("signal", rich_help_panel=PROCESSES)(signal.signal)
+app.command("tasks", rich_help_panel=PEOPLE)(tasks.tasks)
+app.command("claim", rich_help_panel=PEOPLE)(claim.claim)
+app.command("complete", rich_help_panel=PEOPLE)(complete.complete)
+app.add_typer(jobs.app, name="jobs", rich_help_panel=OPERATIONS)
+app.command("migrate", rich_help_panel=OPERATIONS)(migrate.migrate)
+app.command("check", rich_help_panel=OPERATIONS)(check.check)
+
+
+def main() -> None:
+    """Run the command line and exit; what goes wrong is one line on the error stream, never a traceback."""
+    try:
+        app()
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except BrokenPipeError:
+        # The reader of our output (head, less) has seen enough.
+        sys.stderr.close()
+        sys.exit(141)
+    except Exception as failed:  # noqa: BLE001 - the last line of defence of a program for people
+        complain("internal", f"{type(failed).__name__}: {failed}")
+        sys.exit(1)

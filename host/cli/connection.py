@@ -1,0 +1,85 @@
+"""A mesh at an address: its services as stubs, and what a call that goes wrong means for a command."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterable, Awaitable, Callable
+from dataclasses import dataclass
+from typing import Annotated, Final, TypeVar
+
+import grpc
+import typer
+from flowloom.engine.v1.management_service_pb2_grpc import ManagementServiceStub
+from flowloom.engine.v1.repository_service_pb2_grpc import RepositoryServiceStub
+from flowloom.engine.v1.runtime_service_pb2_grpc import RuntimeServiceStub
+from flowloom.engine.v1.task_service_pb2_grpc import TaskServiceStub
+from flowloom.history.v1.history_service_pb2_grpc import HistoryServiceStub
+
+from host.cli.output import complain
+from mesh.ids import IdSource
+from mesh.rpc_errors import refusal_in
+
+DEFAULT_TARGET: Final = "127.0.0.1:8080"
+CALL_SECONDS: Final = 30.0
+MAX_MESSAGE_BYTES: Final = 64 * 1024 * 1024
+
+TargetOption = Annotated[
+    str,
+    typer.Option("--target", envvar="FLOWLOOM_TARGET", help="Where the mesh is: host:port of its edge."),
+]
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Mesh:
+    """The services of a mesh."""
+
+    repository: RepositoryServiceStub
+    runtime: RuntimeServiceStub
+    tasks: TaskServiceStub
+    management: ManagementServiceStub
+    history: HistoryServiceStub
+
+
+def ask(target: str, call: Callable[[Mesh], Awaitable[T]]) -> T:
+    """Return what the call answers. A refusal is printed as one line, and the command ends with exit code 1."""
+    try:
+        return asyncio.run(_within(target, call))
+    except grpc.aio.AioRpcError as failed:
+        refused = refusal_in(failed)
+        if refused is not None:
+            complain(refused.reason, refused.message)
+        elif failed.code() is grpc.StatusCode.UNAVAILABLE:
+            complain("unavailable", f"expected a mesh at {target}, found none that answers ({failed.details()})")
+        elif failed.code() is grpc.StatusCode.CANCELLED:
+            complain("timeout", f"expected an answer from {target} within {CALL_SECONDS:.0f} s, found none")
+        else:
+            complain(failed.code().name.lower().replace("_", "-"), failed.details() or "no message")
+    except TimeoutError:
+        complain("timeout", f"expected an answer from {target} within {CALL_SECONDS:.0f} s, found none")
+    raise typer.Exit(1)
+
+
+async def gathered(stream: AsyncIterable[T]) -> list[T]:
+    """Return all elements of a streamed answer."""
+    return [element async for element in stream]
+
+
+def request_id() -> str:
+    """Return a new id for a request that changes something."""
+    return IdSource().root()
+
+
+async def _within(target: str, call: Callable[[Mesh], Awaitable[T]]) -> T:
+    options = (("grpc.max_receive_message_length", MAX_MESSAGE_BYTES), ("grpc.max_send_message_length", MAX_MESSAGE_BYTES))
+    async with grpc.aio.insecure_channel(target, options=options) as channel, asyncio.timeout(CALL_SECONDS):
+        return await call(
+            Mesh(
+                repository=RepositoryServiceStub(channel),
+                runtime=RuntimeServiceStub(channel),
+                tasks=TaskServiceStub(channel),
+                management=ManagementServiceStub(channel),
+                history=HistoryServiceStub(channel),
+            )
+        )

@@ -1,0 +1,87 @@
+"""A fresh state for each case: all deployments go with what belongs to them; a mesh that is broken is replaced."""
+
+from __future__ import annotations
+
+import contextlib
+import tempfile
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+
+from host.demo.mesh import Mesh, MeshOptions, start_mesh
+from mesh.testing.mariadb import MariaDb, running_mariadb
+from tests.conformance.driver import Driver, Refused
+from tests.conformance.grpc_driver import GrpcDriver
+from tests.conformance.rest_driver import RestDriver
+
+BROKEN: frozenset[str] = frozenset({"UNAVAILABLE", "DEADLINE_EXCEEDED"})
+"""After these nobody knows what the mesh is still doing, so the next case gets another one."""
+
+
+class Isolation:
+    """Gives drivers to a mesh that holds nothing."""
+
+    def __init__(self, face: str, options: Callable[[], MeshOptions], folder: Path) -> None:
+        """`options` makes an empty database where one is needed, so it is asked for each mesh that is started."""
+        self._face = face
+        self._options = options
+        self._folder = folder
+        self._meshes = 0
+        self._mesh: Mesh | None = None
+        self._driver: Driver | None = None
+
+    async def driver(self) -> Driver:
+        """Return a driver to a mesh without deployments. Raises MeshNotStarted."""
+        if self._driver is None or self._mesh is None or not self._mesh.running:
+            await self.discard()
+            self._meshes += 1
+            self._mesh = start_mesh(self._folder / f"mesh-{self._meshes}", self._options())
+            self._driver = RestDriver(self._mesh.rest) if self._face == "rest" else GrpcDriver(self._mesh.grpc)
+        return self._driver
+
+    async def clean(self) -> None:
+        """Delete all deployments with their instances and jobs; a mesh that cannot is discarded."""
+        if self._driver is None:
+            return
+        try:
+            for deployment_id in await self._driver.deployments():
+                await self._driver.delete_deployment(deployment_id)
+        except Refused:
+            await self.discard()
+
+    async def discard(self) -> None:
+        """Stop the mesh; the next case gets a new one."""
+        if self._driver is not None:
+            await self._driver.close()
+        if self._mesh is not None:
+            self._mesh.stop()
+        self._driver = self._mesh = None
+
+
+@contextlib.asynccontextmanager
+async def isolated(face: str, store: str) -> AsyncIterator[Isolation]:
+    """Prepare for meshes that are asked over `face` (grpc, rest) and keep their data in `store` (sqlite, mysql)."""
+    with tempfile.TemporaryDirectory(prefix="flowloom-conformance-") as folder, _options(face, store) as options:
+        isolation = Isolation(face, options, Path(folder))
+        try:
+            yield isolation
+        finally:
+            await isolation.discard()
+
+
+@contextlib.contextmanager
+def _options(face: str, store: str) -> Iterator[Callable[[], MeshOptions]]:
+    if store == "sqlite":
+        yield lambda: _mesh_options(face, None)
+        return
+    with running_mariadb() as server:
+        yield lambda: _mesh_options(face, server)
+
+
+def _mesh_options(face: str, server: MariaDb | None) -> MeshOptions:
+    return MeshOptions(
+        edge=face == "rest",
+        manual_jobs=True,
+        manual_clock=True,
+        database_url=server.create_database("flowloom_engine") if server else "",
+        history_database_url=server.create_database("flowloom_history") if server else "",
+    )

@@ -1,0 +1,217 @@
+"""JavaScript in script tasks: what a script sees, what it gives back, and what it cannot do."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from engine.effects.scripts import JavaScript, ScriptLimits
+from engine.kernel.env import ScriptError
+from engine.kernel.errors import BpmnError
+
+
+class Execution:
+    """Remembers what a script set."""
+
+    def __init__(self) -> None:
+        self.set: list[tuple[str, Any]] = []
+
+    def get_variable(self, name: str) -> Any:
+        raise AssertionError(f"scripts read what was bound, found a question for {name}")
+
+    def set_variable(self, name: str, value: Any) -> None:
+        self.set.append((name, value))
+
+    def property(self, name: str) -> Any:
+        return f"the {name}"
+
+
+@pytest.fixture
+def execution() -> Iterator[Execution]:
+    return Execution()
+
+
+def run(source: str, execution: Execution | None = None, **variables: Any) -> tuple[Any, dict[str, Any]]:
+    return JavaScript().run("javascript", source, variables, execution or Execution())
+
+
+def test_the_value_is_that_of_the_last_expression() -> None:
+    assert run("var c = a * 2; c + b", a=20, b=2)[0] == 42
+
+
+def test_whole_numbers_come_back_as_int_and_others_as_float() -> None:
+    value, _ = run("[3.0, 2.5, 6 / 3, -0, 1e300]")
+
+    assert value == [3, 2.5, 2, 0, 1e300]
+    assert [type(item) for item in value] == [int, float, int, int, float]
+
+
+def test_values_keep_their_kinds() -> None:
+    given = {"text": "ä", "none": None, "yes": True, "list": [1, {"deep": [None, "x"]}]}
+
+    value, _ = run("({text: text, none: none, yes: yes, list: list})", **given)
+
+    assert value == given
+    assert value["yes"] is True
+
+
+def test_dates_are_dates_both_ways() -> None:
+    moment = datetime(2026, 1, 31, 12, 30, tzinfo=UTC)
+
+    value, assigned = run("var later = new Date(due.getTime() + 1000); due.getUTCDate()", due=moment)
+
+    assert value == 31
+    assert assigned == {"later": datetime(2026, 1, 31, 12, 30, 1, tzinfo=UTC)}
+
+
+def test_bytes_are_byte_arrays_both_ways() -> None:
+    assert run("raw[1] = 255; raw", raw=b"\x00\x01\x02")[0] == b"\x00\xff\x02"
+
+
+def test_what_is_assigned_or_declared_at_top_level_is_told() -> None:
+    _, assigned = run(
+        "a = 5; var b2 = 'x'; let c = [1]; const d = {e: 2}; free = true; function f() { var inner = 1; } same = same;",
+        a=1,
+        same=7,
+    )
+
+    assert assigned == {"a": 5, "b2": "x", "c": [1], "d": {"e": 2}, "free": True}
+
+
+def test_what_is_declared_in_a_block_stays_there() -> None:
+    assert run("if (true) { let hidden = 1; const other = 2; }")[1] == {}
+
+
+def test_variables_are_set_through_the_execution_in_order(execution: Execution) -> None:
+    run("execution.setVariable('sum', a + b); execution.setVariables({x: null, y: [1]})", execution, a=1, b=2)
+
+    assert execution.set == [("sum", 3), ("x", None), ("y", [1])]
+
+
+def test_what_was_set_is_read_back_at_once(execution: Execution) -> None:
+    value, assigned = run(
+        "execution.setVariable('a', 5); [a, execution.getVariable('a'), execution.hasVariable('b'), execution.getVariable('b')]",
+        execution,
+        a=1,
+    )
+
+    assert value == [5, 5, False, None]
+    assert assigned == {}
+
+
+def test_properties_of_the_execution_are_read_as_fields_and_by_getters(execution: Execution) -> None:
+    value, _ = run("execution.id + ', ' + execution.getProcessInstanceId()", execution)
+
+    assert value == "the id, the processInstanceId"
+
+
+def test_a_variable_named_execution_does_not_hide_the_execution(execution: Execution) -> None:
+    value, _ = JavaScript().run("javascript", "execution.id", {"execution": 3}, execution)
+
+    assert value == "the id"
+
+
+def test_a_thrown_bpmn_error_is_one_and_keeps_what_was_set_before(execution: Execution) -> None:
+    with pytest.raises(BpmnError) as thrown:
+        run("execution.setVariable('seen', true); throw new BpmnError('NO_STOCK', 'sold out')", execution)
+
+    assert (thrown.value.code, thrown.value.message) == ("NO_STOCK", "sold out")
+    assert execution.set == [("seen", True)]
+
+
+def test_the_java_name_of_the_bpmn_error_works_too() -> None:
+    with pytest.raises(BpmnError, match="X"):
+        run("throw new org.flowable.engine.delegate.BpmnError('X')")
+
+
+def test_a_script_that_fails_names_line_and_reason_and_has_set_nothing(execution: Execution) -> None:
+    with pytest.raises(ScriptError, match=r"line 3: ReferenceError: 'missing' is not defined"):
+        run("execution.setVariable('a', 1);\n\nmissing.call()", execution)
+
+    assert execution.set == []
+
+
+@pytest.mark.parametrize("source", ["a b", "throw 'text'", "throw null", "null.x", "throw {toString() { throw 1 }}"])
+def test_whatever_a_script_throws_is_a_script_error(source: str) -> None:
+    with pytest.raises(ScriptError):
+        run(source)
+
+
+def test_a_forged_bpmn_error_is_a_script_error() -> None:
+    with pytest.raises(ScriptError):
+        run("throw {toString() { return '\\x01[1]' }}")
+
+
+def test_an_endless_script_ends_at_its_limit() -> None:
+    engine = JavaScript(ScriptLimits(script_seconds=0.05))
+
+    with pytest.raises(ScriptError, match="script_seconds"):
+        engine.run("javascript", "while (true) {}", {}, Execution())
+
+
+def test_reading_the_outcome_is_within_the_limit_too() -> None:
+    engine = JavaScript(ScriptLimits(script_seconds=0.05))
+
+    with pytest.raises(ScriptError, match="script_seconds"):
+        engine.run("javascript", "({toJSON() { while (true) {} }})", {}, Execution())
+
+
+def test_a_greedy_script_ends_at_its_limit() -> None:
+    engine = JavaScript(ScriptLimits(script_memory_bytes=4 * 1024 * 1024))
+
+    with pytest.raises(ScriptError, match="script_memory_bytes"):
+        engine.run("javascript", "var s = 'x'; while (true) s += s;", {}, Execution())
+
+
+def test_endless_recursion_is_a_script_error() -> None:
+    with pytest.raises(ScriptError, match="stack overflow"):
+        run("function f() { return f() + 1 } f()")
+
+
+def test_a_script_longer_than_the_limit_is_not_run() -> None:
+    with pytest.raises(ScriptError, match="script_source_bytes"):
+        JavaScript(ScriptLimits(script_source_bytes=10)).run("javascript", "1 + 1 + 1 + 1", {}, Execution())
+
+
+@pytest.mark.parametrize(
+    "name", ["require", "process", "std", "os", "print", "console", "fetch", "XMLHttpRequest", "__flowloom", "java"]
+)
+def test_nothing_of_the_outside_is_in_reach(name: str) -> None:
+    assert run(f"typeof {name}")[0] == "undefined"
+
+
+def test_a_context_is_not_shared_between_scripts() -> None:
+    engine = JavaScript()
+    engine.run("javascript", "leak = 1; Object.prototype.leaked = 2;", {}, Execution())
+
+    assert engine.run("javascript", "typeof leak + typeof ({}).leaked", {}, Execution())[0] == "undefinedundefined"
+
+
+def test_replacing_intrinsics_does_not_spoil_the_outcome(execution: Execution) -> None:
+    value, assigned = run(
+        "JSON.stringify = null; Object.keys = null; Date = null; var a = 1; execution.setVariable('b', 2); 3", execution
+    )
+
+    assert (value, assigned["a"], execution.set) == (3, 1, [("b", 2)])
+
+
+def test_numbers_that_json_cannot_write_survive() -> None:
+    value, _ = run("[0 / 0, 1 / 0, -1 / 0, 12345678901234567n]")
+
+    assert str(value) == "[nan, inf, -inf, 12345678901234567]"
+
+
+def test_an_integer_beyond_64_bits_is_refused() -> None:
+    with pytest.raises(ScriptError, match="64 bits"):
+        run("var big = 2n ** 70n;")
+
+
+@pytest.mark.parametrize("name", ["__proto__", "undefined", "Object", "a b", "constructor"])
+def test_any_name_of_a_variable_is_harmless(name: str) -> None:
+    assert run("1 + 1", **{name: {"x": 1}}) == (2, {})
+
+
+def test_another_language_is_refused() -> None:
+    with pytest.raises(ScriptError, match="groovy"):
+        JavaScript().run("groovy", "1", {}, Execution())
