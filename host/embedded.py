@@ -122,8 +122,9 @@ def _engine_settings(options: MeshOptions, environment: Mapping[str, str]) -> En
     url = options.database_url
     if not url and "FLOWLOOM_ENGINE_DATABASE_URL" not in environment:
         url = f"sqlite:///{options.data_directory / 'engine.db'}"
-    jobs = replace(settings.jobs, manual=True) if options.manual_jobs else settings.jobs
-    return replace(settings, database_url=url or settings.database_url, jobs=jobs)
+    database = replace(settings.database, url=url) if url else settings.database
+    jobs = replace(settings.jobs, manual_jobs=True) if options.manual_jobs else settings.jobs
+    return replace(settings, database=database, jobs=jobs)
 
 
 def _history_settings(options: MeshOptions, environment: Mapping[str, str]) -> HistorySettings:
@@ -131,7 +132,7 @@ def _history_settings(options: MeshOptions, environment: Mapping[str, str]) -> H
     url = options.history_database_url
     if not url and "FLOWLOOM_HISTORY_DATABASE_URL" not in environment:
         url = f"sqlite:///{options.data_directory / 'history.db'}"
-    return replace(settings, database_url=url or settings.database_url)
+    return replace(settings, database=replace(settings.database, url=url)) if url else settings
 
 
 def _gateway_settings(options: MeshOptions, environment: Mapping[str, str]) -> GatewaySettings:

@@ -15,13 +15,14 @@ class Ask:
     """A command with what became of it: `reply` or `error` is set once the batch is done.
 
     `root_id` is given where it is known beforehand (jobs, deliveries) and found otherwise. `command_id` stays the same
-    over all attempts, so that the outbox can tell whether one of them was committed.
+    over all attempts, so that the outbox can tell whether one of them was committed. `depth`: how many throws led here.
     """
 
     __slots__ = (
         "command",
         "command_id",
         "delivery",
+        "depth",
         "doubtful",
         "due_job",
         "error",
@@ -41,12 +42,14 @@ class Ask:
         delivery: Delivery | None = None,
         due_job: DueJob | None = None,
         future: Any = None,
+        depth: int = 0,
     ) -> None:
         self.command = command
         self.request_id = request_id
         self.delivery = delivery
         self.due_job = due_job
         self.future = future
+        self.depth = depth
         self.command_id = ""
         self.instance_id = ""
         self.root_id = ""
@@ -94,7 +97,7 @@ _WHOLE: Final = frozenset(
 
 _KINDS: Final[dict[type[cmd.Command], tuple[str, Callable[[Any], str]]]] = {
     cmd.StartProcess: (DEFINITION, lambda command: command.definition_id),
-    Throw: (NOTHING, lambda command: ""),
+    Throw: (NOTHING, lambda _: ""),
     **{kind: (TASK, lambda command: command.task_id) for kind in _BY_TASK},
     **{kind: (JOB, lambda command: command.job_id) for kind in _BY_JOB},
     **{kind: (INSTANCE, lambda command: command.instance_id) for kind in _BY_INSTANCE},

@@ -1,7 +1,7 @@
 """One batch of requests in one transaction: find, load, decide one after the other, flush.
 
-A request that is refused, or that fails by a bug, takes nothing with it: its tree is built anew from the loaded rows and
-the events accepted before. Errors of the database leave by exception; nothing was written then.
+A request that is refused, or that fails by a bug, takes nothing with it: its tree is built anew from the loaded rows
+and the events accepted before. Errors of the database leave by exception; nothing was written then.
 """
 
 from __future__ import annotations
@@ -93,7 +93,8 @@ class Batch:
         self._changes = Changes()
         self._spoilt: set[str] = set()
         self._followers: list[tuple[Ask, Ask]] = []
-        self._start_jobs: dict[str, StartJob] = {}
+        self._targets: list[tuple[Ask, str, str]] = []
+        self._is_broken = False
 
     def run(self) -> Outcome:
         """Do it all; each ask has its answer afterwards. Raises the errors of the database."""
@@ -103,9 +104,12 @@ class Batch:
                 ask.command_id = self._world.ids.root()
         try:
             self._load(self._find())
+            following = {id(follower) for follower, _ in self._followers}
             for ask in self._asks:
-                if not ask.is_settled:
+                if not ask.is_settled and id(ask) not in following:
                     self._attempt(ask)
+            for root_id in {accepted.root_id for accepted in self._changes.accepted} & self._spoilt:
+                self._tree(root_id)
         except BaseException:
             self._unit.rollback()
             raise
@@ -175,6 +179,8 @@ class Batch:
             )
         if ask.error is not None and ask.delivery is not None:
             self._settle_delivery(ask, ask.error)
+        elif ask.error is not None and ask.due_job is not None:
+            self._postpone(ask, ask.due_job.id, ask.error)
 
     def _load(self, found: Found) -> None:
         """Lock and load what the commands need."""
@@ -192,8 +198,6 @@ class Batch:
             self._loaded = self._unit.load(wanted)
 
     def _attempt(self, ask: Ask) -> None:
-        if ask.request_id and any(ask is follower for follower, _ in self._followers):
-            return
         if ask.delivery is not None and (self._loaded is None or ask.delivery.key not in self._loaded.deliveries):
             ask.reply = {}
         elif isinstance(ask.command, Throw):
@@ -219,8 +223,15 @@ class Batch:
         if self._loaded is None or not self._loaded.holds(ask.root_id):
             self._miss(ask)
             return
-        if not self._decided(ask, ask.command) and ask.due_job is not None and ask.error is not None:
+        if ask.due_job is not None and not self._is_still_due(ask.root_id, ask.due_job.id):
+            ask.reply = {}
+        elif not self._decided(ask, ask.command) and ask.due_job is not None and ask.error is not None:
             self._fail_job(ask, ask.error)
+
+    def _is_still_due(self, root_id: str, job_id: str) -> bool:
+        """Between the look for due jobs and our lock, somebody else may have executed or moved it."""
+        job = self._tree(root_id).jobs.get(job_id)
+        return job is not None and not job.dead and not job.suspended and job.due_at <= self._world.clock.now()
 
     def _miss(self, ask: Ask) -> None:
         """The tree is gone, or somebody else holds it and we do not wait."""
@@ -232,8 +243,7 @@ class Batch:
         else:
             kind, target_id = target_of(ask.command)
             if kind == JOB and self._loaded is not None and target_id in self._loaded.start_jobs:
-                self._start_jobs[target_id] = self._loaded.start_jobs[target_id]
-                self._operate_start_job(ask, self._start_jobs[target_id])
+                self._operate_start_job(ask, self._loaded.start_jobs[target_id])
             else:
                 ask.error = no_such(kind, target_id)
 
@@ -247,7 +257,10 @@ class Batch:
             else:
                 ask.error = refused
             return False
-        except Exception as bug:  # noqa: BLE001 - whatever it is, it must not take the others of the batch with it
+        except Exception as bug:
+            # Whatever it is, it must not take the others of the batch with it, unless the transaction itself is gone.
+            if self._is_broken:
+                raise
             if ask.delivery is not None:
                 self._settle_delivery(ask, bug)
             else:
@@ -277,12 +290,17 @@ class Batch:
                 world.definitions.load(missing)
             except MissingVariables:
                 self._spoilt.add(root_id)
-                assert self._loaded is not None, "a new tree has no variables in the database"
-                self._unit.load_variables(self._loaded, root_id)
+                self._load_variables(root_id)
             except BaseException:
                 self._spoilt.add(root_id)
                 raise
         raise RuntimeError(f"expected at most {MAX_LOADS_PER_COMMAND} loads for {type(command).__name__}, found more")
+
+    def _load_variables(self, root_id: str) -> None:
+        assert self._loaded is not None, "a new tree has no variables in the database"
+        self._is_broken = True
+        self._unit.load_variables(self._loaded, root_id)
+        self._is_broken = False
 
     def _tree(self, root_id: str) -> Tree:
         """The tree as the accepted commands left it, built anew if a failed one spoilt it."""
@@ -376,11 +394,13 @@ class Batch:
             ask.reply = {}
             return
         if not self._decided(ask, command):
-            # It cannot even fail: out of the way for a while, with the reason where an operator looks.
-            ask.error = None
-            at = self._world.clock.now() + _POSTPONE
-            self._changes.jobs_postponed.append((ask.due_job.id, at, _text_of(error)))
+            self._postpone(ask, ask.due_job.id, error)
         ask.reply = {"failed": _text_of(error)}
+
+    def _postpone(self, ask: Ask, job_id: str, error: Exception) -> None:
+        """It cannot even fail: out of the way for a while, with the reason where an operator looks."""
+        self._changes.jobs_postponed.append((job_id, self._world.clock.now() + _POSTPONE, _text_of(error)))
+        ask.reply, ask.error = {"failed": _text_of(error)}, None
 
     def _start_by_timer(self, ask: Ask) -> None:
         """A timer start event fires: once, for whoever holds its job's row."""
@@ -411,9 +431,8 @@ class Batch:
             return
         self._start(ask, cmd.StartProcess(definition_id=job.definition_id, start_element_id=job.element_id))
         if ask.error is not None:
-            self._changes.jobs_postponed.append((job.id, now + _POSTPONE, _text_of(ask.error)))
             if ask.due_job is not None:
-                ask.reply, ask.error = {"failed": _text_of(ask.error)}, None
+                self._postpone(ask, job.id, ask.error)
             return
         following = next_of(job.repeat, job.due_at, now)
         if following is None:

@@ -83,9 +83,7 @@ class Correlation:
 
     async def _deliver(self, ask: CorrelateAsk, subscription: EventSubscriptionView) -> Correlated:
         if ask.transient_variables:
-            raise Unimplemented(
-                "not-offered", "transient variables are only offered for a message that starts"
-            )
+            raise Unimplemented("not-offered", "transient variables are only offered for a message that starts")
         command = cmd.DeliverMessage(
             user_id=ask.user_id,
             execution_id=subscription.execution_id,

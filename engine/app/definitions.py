@@ -352,7 +352,7 @@ def _version_name(key: str, tenant_id: str, version: int | None) -> _Name:
 def _active(record: DefinitionRecord) -> DefinitionRecord:
     if record.suspended:
         raise failed(
-            "process-definition-suspended",
+            "definition-suspended",
             f"expected process definition {record.id} to be active, found it suspended",
             process_definition_id=record.id,
         )

@@ -5,7 +5,7 @@ A commit in this process wakes listeners at once; for what other processes do, t
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -22,6 +22,7 @@ ALIVE_SECONDS: Final = 15.0
 LOOK_SECONDS: Final = 2.0
 """How often a listener looks by itself for what other processes did."""
 MIN_LOOK_SECONDS: Final = 0.005
+CONTENDED_SECONDS: Final = 0.01
 
 
 class _Listener:
@@ -48,6 +49,7 @@ class JobStreams:
         self._waiting: dict[str, deque[_Listener]] = {}
         self._listeners: set[_Listener] = set()
         self._holders: dict[str, _Listener] = {}
+        work.on_released = self.wake_all
 
     def on_committed(self, commits: Sequence[Committed]) -> None:
         """Wake whom the events of a commit concern."""
@@ -55,11 +57,10 @@ class JobStreams:
             return
         for committed in commits:
             for event in committed.events:
-                kind = type(event)
-                if kind is ev.JobScheduled:
+                if isinstance(event, ev.JobScheduled):
                     if event.kind == EXTERNAL:
                         self._wake_one(event.topic)
-                elif kind is ev.JobChanged or kind is ev.JobEnded:
+                elif isinstance(event, ev.JobChanged | ev.JobEnded):
                     self._given_up(event.job_id)
 
     def wake_all(self) -> None:
@@ -76,7 +77,7 @@ class JobStreams:
                 return
 
     def _given_up(self, job_id: str) -> None:
-        """A job was reported, released or taken away: its holder has room, and its instance is free for the next one."""
+        """A job was reported or taken away: its holder has room, and its instance is free for the next one."""
         holder = self._holders.pop(job_id, None)
         if holder is not None:
             holder.held.pop(job_id, None)
@@ -85,7 +86,7 @@ class JobStreams:
             if listener.blocked:
                 listener.woken.set()
 
-    async def listen(self, ask: Acquire) -> AsyncIterator[Sequence[LeasedJob]]:
+    async def listen(self, ask: Acquire) -> AsyncGenerator[Sequence[LeasedJob], None]:
         """Give jobs as they come, at most `ask.count` held at once; an empty batch says that the stream lives.
 
         Raises Refused (INVALID_ARGUMENT). Endless: whoever listens closes it. What it holds then comes free when the
@@ -128,6 +129,8 @@ class JobStreams:
             self._holders[job.id] = listener
         if found.jobs:
             return found.jobs, 0.0
+        if found.contended:
+            return (), CONTENDED_SECONDS
         due = await self._work.next_available(ask.topic, now)
         return (), LOOK_SECONDS if due is None else min(LOOK_SECONDS, self._seconds_to(due, now))
 

@@ -1,4 +1,4 @@
-"""External workers: acquire jobs of a topic, report them done, failed or ended in a BPMN error, keep or give up leases."""
+"""External workers: acquire jobs of a topic, report what became of them, keep or give up leases."""
 
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
@@ -40,21 +40,24 @@ class ExternalWork:
     def __init__(self, *, commands: Commands, leases: Leases, now: Callable[[], datetime]) -> None:
         self._commands = commands
         self._leases = leases
-        self._now = now
+        self.now = now
+        """The engine's time."""
+        self.on_released: Callable[[], None] | None = None
+        """Told when jobs were given back, which no event tells."""
 
     async def acquire(self, ask: Acquire) -> list[LeasedJob]:
         """Lease jobs of a topic, oldest first. Raises Refused (INVALID_ARGUMENT)."""
         check_acquire(ask)
         for turn in range(ask.tries):
             found = await self.take(ask, ask.count)
-            if found.jobs or not found.blocked or turn + 1 == ask.tries:
+            if found.jobs or not found.contended or turn + 1 == ask.tries:
                 return list(found.jobs)
             await asyncio.sleep(TRY_PAUSE_SECONDS * (turn + 1))
         return []
 
     async def take(self, ask: Acquire, count: int) -> Acquired:
         """One look at the jobs of a topic."""
-        now = self._now()
+        now = self.now()
         return await self._leases.acquire(
             Acquisition(
                 lane=EXTERNAL_LANE,
@@ -75,26 +78,33 @@ class ExternalWork:
         return await self._leases.next_available(EXTERNAL_LANE, topic, after)
 
     async def report(self, report: Report, request_id: str = "") -> None:
-        """Tell how a job ended. Raises Refused: NOT_FOUND, PERMISSION_DENIED (another holds it), FAILED_PRECONDITION."""
+        """Tell how a job ended. Raises Refused: NOT_FOUND, PERMISSION_DENIED, FAILED_PRECONDITION."""
         require_worker(report.worker_id)
         try:
             await self._commands.submit(report, request_id=request_id)
         except Refused as refused:
             raise _to_a_worker(refused, report.job_id) from refused
 
-    async def report_all(self, reports: Sequence[Report], request_id: str = "") -> list[Refused | None]:
-        """Tell of many; for each None or why it was refused. Raises Refused (INVALID_ARGUMENT) for too many."""
+    async def report_all(self, worker_id: str, reports: Sequence[Report], request_id: str = "") -> list[Refused | None]:
+        """Tell of many; for each None or why it was refused. Raises Refused (INVALID_ARGUMENT): no worker, too many."""
+        require_worker(worker_id)
         check_many(len(reports))
         names = [f"{request_id}/{index}" if request_id else "" for index in range(len(reports))]
         return await _outcomes([self.report(report, name) for report, name in zip(reports, names, strict=True)])
 
-    async def extend(self, leases: Sequence[LeaseChange], lease: timedelta) -> list[datetime | Refused]:
+    async def extend_one(self, change: LeaseChange, lease: timedelta) -> datetime:
+        """Hold a job for longer, from now on; returns until when. Raises Refused: NOT_FOUND, PERMISSION_DENIED."""
+        (found,) = await self.extend(change.owner, [change], lease)
+        if isinstance(found, Refused):
+            raise found
+        return found
+
+    async def extend(self, worker_id: str, leases: Sequence[LeaseChange], lease: timedelta) -> list[datetime | Refused]:
         """Hold jobs for longer, from now on; for each when its lease ends, or why it was refused."""
+        require_worker(worker_id)
         check_many(len(leases))
         check_lease(lease)
-        for change in leases:
-            require_worker(change.owner)
-        until = self._now() + lease
+        until = self.now() + lease
         found = await self._leases.extend(leases, until)
         refused = [_refusal(word, change) for word, change in zip(found, leases, strict=True)]
         return [until if why is None else why for why in refused]
@@ -106,11 +116,17 @@ class ExternalWork:
         refused = _refusal(word, lease)
         if refused is not None:
             raise refused
+        self._released()
 
     async def release_all(self, worker_id: str, tenant_id: str | None) -> None:
         """Give all jobs of a worker back."""
         require_worker(worker_id)
-        await self._leases.release_all(worker_id, tenant_id)
+        if await self._leases.release_all(worker_id, tenant_id):
+            self._released()
+
+    def _released(self) -> None:
+        if self.on_released is not None:
+            self.on_released()
 
 
 def check_acquire(ask: Acquire) -> None:

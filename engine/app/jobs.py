@@ -13,7 +13,8 @@ import msgspec
 from engine.kernel.commands import Command
 from engine.kernel.values import Value, Variable
 
-EXTERNAL_LANE, HTTP_LANE = "external", "http"
+ENGINE_LANE, EXTERNAL_LANE, HTTP_LANE, REPOSITORY_LANE = "engine", "external", "http", "repository"
+"""Who may take a job: the group commit, a worker, the doer of requests, whoever changes definitions."""
 
 
 class LeasedJob(msgspec.Struct, frozen=True, kw_only=True):
@@ -47,7 +48,7 @@ class LeasedJob(msgspec.Struct, frozen=True, kw_only=True):
 class Acquisition(msgspec.Struct, frozen=True, kw_only=True):
     """Asks for a lease on up to `count` jobs that are available, oldest first.
 
-    `job_id`: only this one. `tenant_id` None: of any tenant. `exclusive`: of an instance's exclusive jobs one at a time.
+    `job_id`: only this one. `tenant_id` None: of any tenant. `exclusive`: of an instance's exclusive jobs only one.
     `request_id`: a repetition with the same one gets those jobs of the first answer that are still held by the owner.
     """
 
@@ -65,10 +66,14 @@ class Acquisition(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Acquired(msgspec.Struct, frozen=True, kw_only=True):
-    """`blocked`: there were jobs more, which must wait for another exclusive job of their instance."""
+    """`blocked`: there were jobs more, which must wait for another exclusive job of their instance.
+
+    `contended`: there were jobs more, whose instance somebody had under their hands: worth another look at once.
+    """
 
     jobs: Sequence[LeasedJob]
     blocked: bool = False
+    contended: bool = False
 
 
 class LeaseChange(msgspec.Struct, frozen=True, kw_only=True):
@@ -109,7 +114,7 @@ class DueJobs(Protocol):
     async def execute_due(self, limit: int) -> int:
         """Execute up to so many that are due, the longest due first; says how many, failed attempts included.
 
-        One that fails loses a retry in a transaction of its own. Jobs of trees that somebody else works on are left out.
+        One that fails loses a retry in a transaction of its own. Trees that somebody else works on are left out.
         """
         ...
 
@@ -142,5 +147,5 @@ class RunsJobs(Protocol):
         ...
 
     async def run_now(self, job_id: str) -> bool:
-        """Do the outside work of one job now; False if it is held, gone or not due. Raises Refused if the attempt fails."""
+        """Do the outside work of one job now; False if it is held, gone or not due. Raises Refused if that fails."""
         ...

@@ -1,11 +1,16 @@
 """A multipart/form-data body (RFC 7578) to its parts."""
 
-from dataclasses import dataclass, field
-from typing import Final
+from __future__ import annotations
 
-from python_multipart.multipart import MultipartCallbacks, MultipartParser, parse_options_header
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+from python_multipart.multipart import MultipartParser, parse_options_header
 
 from engine.kernel.errors import invalid
+
+if TYPE_CHECKING:
+    from python_multipart.multipart import MultipartCallbacks
 
 MAX_PARTS: Final = 32
 

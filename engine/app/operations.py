@@ -73,7 +73,7 @@ class JobOperations:
     async def revive(
         self, job_ids: Sequence[str], retries: int | None, *, user_id: str = "", request_id: str = ""
     ) -> None:
-        """Make dead jobs executable again, all or none. Raises Refused: INVALID_ARGUMENT for no job, or retries below 1."""
+        """Make dead jobs executable again, all or none. Raises Refused: INVALID_ARGUMENT for no job or no retry."""
         if not 1 <= len(job_ids) <= MAX_MOVED:
             raise invalid("bad-count", f"expected 1 to {MAX_MOVED} jobs, found {len(job_ids)}")
         if retries is not None and retries < 1:

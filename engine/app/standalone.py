@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Final, Protocol
 
@@ -16,7 +16,7 @@ import msgspec
 
 from engine.app.repository import Commands
 from engine.kernel.commands import Command
-from engine.kernel.errors import NOT_FOUND, Refused
+from engine.kernel.errors import Refused
 from engine.kernel.state import Task
 from engine.kernel.values import Value
 
@@ -24,6 +24,8 @@ Reply = Mapping[str, Value]
 
 COMMENT, EVENT = "comment", "event"
 ADD_COMMENT: Final = "AddComment"
+UNKNOWN_TASK: Final = "task-not-found"
+"""The reason of the refusal of a command on a task that no instance has."""
 
 
 class Comment(msgspec.Struct, frozen=True, kw_only=True):
@@ -76,7 +78,7 @@ class Comments(Protocol):
         """Remarks and events of a task, newest first."""
         ...
 
-    def remove(self, task_id: str, comment_id: str) -> bool:
+    def remove(self, task_id: str, comment_id: str, request_id: str = "") -> bool:
         """Delete a remark of a task; says whether there was one."""
         ...
 
@@ -93,9 +95,20 @@ class TaskCommands:
         try:
             return await self._commands.submit(command, request_id=request_id)
         except Refused as refused:
-            if refused.status != NOT_FOUND:
+            if refused.reason != UNKNOWN_TASK:
                 raise
         return await asyncio.to_thread(self._standalone.apply, command, request_id)
+
+    async def submit_all(self, commands: Sequence[Command], *, request_id: str = "") -> None:
+        """Carry out commands that name different tasks, side by side; a part of `request_id` goes with each."""
+        parts = [request_part(request_id, str(index)) for index in range(len(commands))]
+        found = await asyncio.gather(
+            *(self.submit(command, request_id=part) for command, part in zip(commands, parts, strict=True)),
+            return_exceptions=True,
+        )
+        for outcome in found:
+            if isinstance(outcome, BaseException):
+                raise outcome
 
     async def submit_standalone(self, command: Command, *, request_id: str = "") -> Reply:
         """Carry out a command on a task that is known to be standalone. Raises Refused."""

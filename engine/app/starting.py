@@ -1,22 +1,27 @@
-"""Starting an instance: find the definition, start, and say what became of it, which may be its end already."""
+"""Starting an instance: find the definition, start, and say what became of it, which may be its end already.
+
+The answer is put together from the events of the start, heard of at its commit, so that no query follows a start.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Protocol
 
 import msgspec
 
 from engine.app.definitions import StartTarget
-from engine.app.queries import ProcessInstanceView, RuntimeQueries
+from engine.app.queries import LOCAL, NamedVariable, ProcessInstanceView, RuntimeQueries
 from engine.app.repository import Commands
 from engine.app.standalone import request_part
+from engine.app.unit_of_work import Committed
 from engine.kernel import commands as cmd
+from engine.kernel import events as ev
 from engine.kernel.definition import Definition
 from engine.kernel.state import ACTIVE, COMPLETED, SUSPENDED
-from engine.kernel.values import Value, Variable, parse_datetime
-from mesh.clock import Clock
+from engine.kernel.values import Variable
 from mesh.errors import NotFound
 
 
@@ -73,15 +78,28 @@ class Started:
 
 
 class Starting:
-    """Starts instances."""
+    """Starts instances. `committed` must hear of every commit (`GroupCommit.listen`)."""
 
     def __init__(
-        self, commands: Commands, definitions: StartingDefinitions, queries: RuntimeQueries, clock: Clock
+        self,
+        commands: Commands,
+        definitions: StartingDefinitions,
+        queries: RuntimeQueries,
+        new_id: Callable[[], str],
     ) -> None:
+        """`new_id` mints the ids of new trees."""
         self._commands = commands
         self._definitions = definitions
         self._queries = queries
-        self._clock = clock
+        self._new_id = new_id
+        self._awaited: dict[str, Sequence[ev.Event]] = {}
+
+    def committed(self, commits: Sequence[Committed]) -> None:
+        """Keep the events of the starts that are under way here; called before they are answered."""
+        awaited = self._awaited
+        for commit in commits:
+            if commit.root_id in awaited and type(commit.events[0]) is ev.ProcessInstanceStarted:
+                awaited[commit.root_id] = commit.events
 
     async def start(self, ask: StartAsk) -> Started:
         """Start an instance. Raises Refused, as `resolve_start` and the kernel say."""
@@ -92,8 +110,10 @@ class Starting:
             version=ask.version,
             tenant_id=ask.tenant_id,
         )
+        instance_id = self._new_id()
         command = cmd.StartProcess(
             definition_id=target.definition_id,
+            instance_id=instance_id,
             start_element_id=target.element_id,
             name=ask.name,
             business_key=ask.business_key,
@@ -101,35 +121,58 @@ class Starting:
             transient_variables=ask.transient_variables,
             user_id=ask.user_id,
         )
-        reply = await self._commands.submit(command, request_id=ask.request_id)
-        instance_id = str(reply["process_instance_id"])
-        if "state" in reply and not ask.return_variables:
-            view = self._view(ask, reply)
+        self._awaited[instance_id] = ()
+        try:
+            reply = await self._commands.submit(command, request_id=ask.request_id)
+        finally:
+            events = self._awaited.pop(instance_id)
+        started_id = str(reply["process_instance_id"])
+        if events and started_id == instance_id:
+            view = self._view(events, with_variables=ask.return_variables)
         else:
-            view = await self._look(ask, reply)
-        if ask.business_status and view.state in (ACTIVE, SUSPENDED):
-            await self._commands.submit(
-                cmd.UpdateInstance(instance_id=instance_id, business_status=ask.business_status, user_id=ask.user_id),
-                request_id=request_part(ask.request_id, "business-status"),
-            )
-            view = msgspec.structs.replace(view, business_status=ask.business_status)
-        return Started(view=view)
+            # A repeated request got its first answer, which is about another id than the one just minted.
+            view = await self._look(started_id, str(reply["process_definition_id"]), ask)
+        return Started(view=await self._with_status(view, ask))
 
-    async def _look(self, ask: StartAsk, reply: Mapping[str, Value]) -> ProcessInstanceView:
+    async def _with_status(self, view: ProcessInstanceView, ask: StartAsk) -> ProcessInstanceView:
+        if not ask.business_status or view.state not in (ACTIVE, SUSPENDED):
+            return view
+        command = cmd.UpdateInstance(instance_id=view.id, business_status=ask.business_status, user_id=ask.user_id)
+        await self._commands.submit(command, request_id=request_part(ask.request_id, "business-status"))
+        return msgspec.structs.replace(view, business_status=ask.business_status)
+
+    def _view(self, events: Sequence[ev.Event], *, with_variables: bool) -> ProcessInstanceView:
+        started = events[0]
+        assert isinstance(started, ev.ProcessInstanceStarted), "only starts are kept"
+        after = _after(events, started.instance_id)
+        return ProcessInstanceView(
+            id=started.instance_id,
+            name=started.name,
+            business_key=started.business_key,
+            business_status="",
+            process_definition_id=started.definition_id,
+            process_definition_key=started.definition_key,
+            process_definition_version=started.definition_version,
+            process_definition_name=started.definition_name,
+            process_definition_description=self._definitions.by_id(started.definition_id).documentation,
+            activity_id=after.activity_id,
+            start_user_id=started.start_user_id,
+            start_time=started.at,
+            super_process_instance_id="",
+            root_process_instance_id=started.instance_id,
+            tenant_id=started.tenant_id,
+            state=after.state,
+            variables=after.named(started.instance_id) if with_variables else (),
+        )
+
+    async def _look(self, instance_id: str, definition_id: str, ask: StartAsk) -> ProcessInstanceView:
         """Ask the read side; what it does not find any more has ended, and its variables are the history's."""
         try:
-            return await self._queries.get_process_instance(
-                reply["process_instance_id"], include_process_variables=ask.return_variables
-            )
+            return await self._queries.get_process_instance(instance_id, include_process_variables=ask.return_variables)
         except NotFound:
-            return self._view(ask, {"state": COMPLETED, **reply})
-
-    def _view(self, ask: StartAsk, reply: Mapping[str, Value]) -> ProcessInstanceView:
-        """Put the answer together from the request, the reply and the definition, without asking the database."""
-        definition = self._definitions.by_id(reply["process_definition_id"])
-        started = reply.get("started_at")
+            definition = self._definitions.by_id(definition_id)
         return ProcessInstanceView(
-            id=reply["process_instance_id"],
+            id=instance_id,
             name=ask.name,
             business_key=ask.business_key,
             business_status="",
@@ -138,11 +181,67 @@ class Starting:
             process_definition_version=definition.version,
             process_definition_name=definition.name,
             process_definition_description=definition.documentation,
-            activity_id=reply.get("activity_id", ""),
+            activity_id="",
             start_user_id=ask.user_id,
-            start_time=parse_datetime(started) if isinstance(started, str) else started or self._clock.now(),
+            start_time=_minted_at(instance_id),
             super_process_instance_id="",
-            root_process_instance_id=reply["process_instance_id"],
+            root_process_instance_id=instance_id,
             tenant_id=definition.tenant_id,
-            state=reply["state"],
+            state=COMPLETED,
         )
+
+
+@dataclass(slots=True)
+class _After:
+    """What the events of a start have left."""
+
+    state: str = ACTIVE
+    tokens: dict[str, str] = field(default_factory=dict)
+    variables: dict[str, Variable] = field(default_factory=dict)
+
+    @property
+    def activity_id(self) -> str:
+        """The element where it waits, if it is only one."""
+        places = set(self.tokens.values())
+        return places.pop() if len(places) == 1 else ""
+
+    def named(self, instance_id: str) -> tuple[NamedVariable, ...]:
+        return tuple(
+            NamedVariable(
+                name=name, variable=variable, scope=LOCAL, process_instance_id=instance_id, scope_id=instance_id
+            )
+            for name, variable in sorted(self.variables.items())
+        )
+
+
+def _after(events: Sequence[ev.Event], instance_id: str) -> _After:
+    """Read off the events what the instance is like after them; those of called instances are left out."""
+    after = _After()
+    tokens = after.tokens
+    for event in events:
+        if event.instance_id != instance_id:
+            continue
+        if isinstance(event, ev.ElementEnded):
+            tokens.pop(event.execution_id, None)
+        elif isinstance(event, ev.ElementQueued):
+            tokens[event.execution_id] = event.element_id
+        elif isinstance(event, ev.ElementStarted):
+            # A scope has its tokens inside.
+            if event.scope or event.body:
+                tokens.pop(event.execution_id, None)
+            else:
+                tokens[event.execution_id] = event.element_id
+        elif isinstance(event, ev.VariableSet):
+            if event.scope_id == instance_id:
+                after.variables[event.name] = Variable(event.type, event.value)
+        elif isinstance(event, ev.VariableRemoved):
+            if event.scope_id == instance_id:
+                after.variables.pop(event.name, None)
+        elif isinstance(event, ev.ProcessInstanceEnded):
+            after.state = event.state
+    return after
+
+
+def _minted_at(instance_id: str) -> datetime:
+    """The moment that an id carries, to the millisecond (RFC 9562, 5.7)."""
+    return datetime.fromtimestamp(int(instance_id.replace("-", "")[:12], 16) / 1000, UTC)

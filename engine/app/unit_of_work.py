@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Final, Protocol
+from typing import Protocol
 
 import msgspec
 
@@ -32,15 +32,15 @@ SIGNAL, MESSAGE = "signal", "message"
 class Throw(Command, frozen=True, kw_only=True, tag=True):
     """A signal or a message from outside for everybody who waits for it: committed deliveries, locking nobody.
 
-    A message goes to one: to a waiting execution, of the instance with that business key if one is given, or else to
-    a start event. The reply's `deliveries` says how many there are.
+    A message goes to one: to a waiting execution, of the instance with that business key if one is given, or else to a
+    start event.
     """
 
     kind: str
     name: str
     tenant_id: str = ""
     business_key: str = ""
-    variables: dict[str, Variable] = {}
+    variables: Mapping[str, Variable] = msgspec.field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -283,5 +283,3 @@ class Committed(msgspec.Struct, frozen=True, kw_only=True):
 
 OnCommitted = Callable[[Sequence[Committed]], None]
 """Called in the event loop after a commit, in the order of commits of each tree; must not block or raise."""
-
-NO_FACTS: Final[Mapping[str, Any]] = {}

@@ -8,13 +8,15 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from engine.bpmn.data_objects import read_data_objects
+from engine.bpmn.documents import ROOT_REFERENCES, document_problems, executable_processes, with_ids
 from engine.bpmn.problems import InvalidModel
 from engine.bpmn.reach import mark_reachable
-from engine.kernel.definition import Definition, ElementKind, Family, Flow, Loop, Node, Position
-from engine.kernel.reading import FLOW_ELEMENT_NAMESPACE, Problem, Reader, Source
+from engine.kernel.definition import Aggregation, Definition, ElementKind, Family, Flow, Loop, Node, Position
+from engine.kernel.listeners import END, START, TAKE, read_listeners
+from engine.kernel.parameters import read_parameters
+from engine.kernel.reading import FLOW_ELEMENT_NAMESPACE, Reader, Source
 from engine.kernel.registry import Registry
 
-ROOT_REFERENCES: Final = ("message", "signal", "error", "escalation", "itemDefinition")
 NOT_FLOW: Final = frozenset(
     (
         "documentation", "extensionElements", "laneSet", "sequenceFlow", "association", "textAnnotation", "group",
@@ -53,27 +55,13 @@ class ProcessHeader:
     starter_groups: tuple[str, ...]
 
 
-def executable_processes(root: Source, resource: str) -> list[Source]:
-    """The executable processes of a document (isExecutable is true by default in Flowable).
-
-    Raises InvalidModel if there is no process, or none that is executable.
-    """
-    if root.tag != "definitions" or root.namespace != FLOW_ELEMENT_NAMESPACE:
-        message = f"expected the root element 'definitions' of BPMN 2.0, found '{root.tag}'"
-        raise InvalidModel(resource, [Problem(element_id="", message=message, line=root.line)])
-    processes = list(root.all("process"))
-    found = [p for p in processes if p.attributes.get("isExecutable", "true").strip().lower() != "false"]
-    if not found:
-        message = "expected an executable process, found " + ("none that is executable" if processes else "no process")
-        raise InvalidModel(resource, [Problem(element_id="", message=message, line=root.line)])
-    return found
-
-
 def compile_process(
     root: Source, process: Source, registry: Registry, resource: str, identity: Identity | None = None
 ) -> Definition:
     """Compile one process of a document. Raises InvalidModel with all problems found."""
+    process = with_ids(process)
     compiler = _Compiler(root, process, registry)
+    compiler.reader.problems.extend(document_problems(root, process))
     definition = compiler.compile(identity or Identity(), resource, root)
     if compiler.reader.problems:
         raise InvalidModel(resource, sorted(compiler.reader.problems, key=lambda problem: problem.line))
@@ -89,6 +77,7 @@ class _Compiler:
         self.nodes: dict[str, Node] = {}
         self.flows: dict[str, Flow] = {}
         self._ids: dict[str, Source] = {}
+        self._unsupported: set[str] = set()
 
     def compile(self, identity: Identity, resource: str, root: Source) -> Definition:
         process = self._container(self.process, None)
@@ -97,6 +86,7 @@ class _Compiler:
         self._link_compensation(self.process)
         for node in self.nodes.values():
             self._finish(node)
+            node.seal()
         if not self.reader.problems:
             self._check_all(process)
         inclusive = mark_reachable(self.nodes.values())
@@ -112,6 +102,7 @@ class _Compiler:
             nodes=self.nodes,
             flows=self.flows,
             has_inclusive_joins=inclusive,
+            has_aggregations=any(n.loop is not None and n.loop.aggregations for n in self.nodes.values()),
             documentation=header.documentation,
             category=header.category,
             resource_name=resource,
@@ -127,6 +118,7 @@ class _Compiler:
                 self.reader.problem(source, "expected the process to have an id, found none")
             node = Node(source.id, PROCESS, source.attributes.get("name", ""), source.line, source)
             node.data_objects = read_data_objects(source, self.reader)
+            node.listeners = read_listeners(source, self.reader, "executionListener", (START, END), START)
             self.nodes[source.id] = node
             self._ids[source.id] = source
         else:
@@ -155,6 +147,7 @@ class _Compiler:
     def _node(self, source: Source, container: Node) -> Node | None:
         kind = self._kind(source)
         if kind is None:
+            self._unsupported.add(source.id)
             return None
         if not self._claim(source):
             return None
@@ -168,7 +161,12 @@ class _Compiler:
         node.async_after = source.flag("asyncLeave") or source.flag("asyncAfter")
         node.exclusive = source.flag("exclusive", default=True)
         node.for_compensation = source.attributes.get("isForCompensation", "").lower() == "true"
-        retry = next((s.text for s in source.extensions("failedJobRetryTimeCycle")), extension.get("failedJobRetryTimeCycle"))
+        node.leave_exclusive = source.flag("asyncLeaveExclusive", default=True)
+        node.skip = self.reader.expression(source, extension.get("skipExpression"), "skipExpression")
+        node.listeners = read_listeners(source, self.reader, "executionListener", (START, END), START)
+        retry = next(
+            (s.text for s in source.extensions("failedJobRetryTimeCycle")), extension.get("failedJobRetryTimeCycle")
+        )
         node.retry_cycle = self.reader.expression(source, retry, "failedJobRetryTimeCycle")
         if source.tag in EVENT_TAGS:
             self._read_event(source, node, container)
@@ -195,7 +193,9 @@ class _Compiler:
         kind = self.registry.elements.get((source.tag, variant))
         if kind is None:
             what = f"{source.tag} of type '{variant}'" if variant else source.tag
-            self.reader.problem(source, f"expected an element that can be executed, found {what}, which is not supported")
+            self.reader.problem(
+                source, f"expected an element that can be executed, found {what}, which is not supported"
+            )
         return kind
 
     # --- events ---------------------------------------------------------------------------------------------------
@@ -208,13 +208,16 @@ class _Compiler:
         trigger = self.registry.triggers.get(definition.tag)
         if trigger is None:
             self.reader.problem(
-                source, f"expected an event definition that can be executed, found {definition.tag}, which is not supported"
+                source,
+                f"expected an event definition that can be executed, found {definition.tag}, which is not supported",
             )
             return
         position = _position(source, container)
         if position not in trigger.positions:
             places = ", ".join(sorted(p.value for p in trigger.positions))
-            self.reader.problem(source, f"expected a {trigger.name} event as one of: {places}; found it as {position.value}")
+            self.reader.problem(
+                source, f"expected a {trigger.name} event as one of: {places}; found it as {position.value}"
+            )
             return
         node.trigger = trigger
         node.event = trigger.read(definition, self.reader, source)
@@ -223,7 +226,9 @@ class _Compiler:
 
     def _loop(self, source: Source) -> Loop | None:
         if source.child("standardLoopCharacteristics") is not None:
-            self.reader.problem(source, "expected multi-instance characteristics, found a standard loop, which is not supported")
+            self.reader.problem(
+                source, "expected multi-instance characteristics, found a standard loop, which is not supported"
+            )
         found = source.child("multiInstanceLoopCharacteristics")
         if found is None:
             return None
@@ -239,9 +244,23 @@ class _Compiler:
             cardinality=cardinality,
             collection=reader.expression(found, collection, "collection", source.id) if is_expression else None,
             collection_name="" if is_expression else collection.strip(),
-            element_variable=extension.get("elementVariable") or (item.attributes.get("name", "") if item is not None else ""),
+            element_variable=extension.get("elementVariable")
+            or (item.attributes.get("name", "") if item is not None else ""),
             index_variable=extension.get("elementIndexVariable") or "loopCounter",
             condition=reader.expression(found, found.text_of("completionCondition"), "completionCondition", source.id),
+            aggregations=tuple(self._aggregation(a, source) for a in found.extensions("variableAggregation")),
+        )
+
+    def _aggregation(self, found: Source, source: Source) -> Aggregation:
+        target = found.attributes.get("target", "").strip()
+        if not target:
+            self.reader.problem(found, "expected the variable aggregation to have a target, found none", source.id)
+        variables = (child for child in found.children if child.tag == "variable")
+        return Aggregation(
+            target=target,
+            parameters=read_parameters(variables, self.reader, source),
+            overview=found.attributes.get("createOverviewVariable", "").strip() == "true",
+            transient=found.attributes.get("storeAsTransientVariable", "").strip() == "true",
         )
 
     # --- flows ----------------------------------------------------------------------------------------------------
@@ -267,6 +286,7 @@ class _Compiler:
         if start.parent is not target.parent:
             self.reader.problem(source, f"expected both ends in one scope, found '{start.id}' and '{target.id}' in two")
         self._condition(source, flow)
+        flow.listeners = read_listeners(source, self.reader, "executionListener", (START, END, TAKE), TAKE)
         start.outgoing += (flow,)
         target.incoming += (flow,)
         self.flows[flow.id] = flow
@@ -274,6 +294,8 @@ class _Compiler:
     def _end(self, source: Source, name: str) -> Node | None:
         reference = source.attributes.get(name, "")
         node = self.nodes.get(reference)
+        if node is None and reference in self._unsupported:
+            return None
         if node is None or node.parent is None:
             self.reader.problem(source, f"expected {name} to name a flow element, found '{reference}'")
             return None
@@ -296,6 +318,8 @@ class _Compiler:
                 continue
             reference = node.source.attributes.get("attachedToRef", "")
             host = self.nodes.get(reference)
+            if host is None and reference in self._unsupported:
+                continue
             if host is None or host.kind.family not in (Family.TASK, Family.CONTAINER, Family.CALL):
                 self.reader.problem(node.source, f"expected attachedToRef to name an activity, found '{reference}'")
                 continue
@@ -308,7 +332,12 @@ class _Compiler:
             if source.tag == "association":
                 event = self.nodes.get(source.attributes.get("sourceRef", ""))
                 handler = self.nodes.get(source.attributes.get("targetRef", ""))
-                if event is not None and handler is not None and event.attached_to is not None and hasattr(event.event, "handler"):
+                if (
+                    event is not None
+                    and handler is not None
+                    and event.attached_to is not None
+                    and hasattr(event.event, "handler")
+                ):
                     event.event.handler = handler
             elif source.id in self.nodes and self.nodes[source.id].kind.scope:
                 self._link_compensation(source)
@@ -370,3 +399,6 @@ def _no_behaviour(here: Any) -> None:
 
 
 PROCESS: Final = ElementKind(tag="process", type="process", family=Family.CONTAINER, enter=_no_behaviour, scope=True)
+
+
+__all__ = ["Identity", "ProcessHeader", "compile_process", "executable_processes", "header_of"]

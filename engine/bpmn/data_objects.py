@@ -6,7 +6,7 @@ import msgspec
 
 from engine.kernel.definition import DataObject
 from engine.kernel.reading import Reader, Source
-from engine.kernel.values import BOOLEAN, DATE, DOUBLE, INTEGER, JSON, LONG, STRING, parse_datetime
+from engine.kernel.values import BOOLEAN, DATE, DOUBLE, INTEGER, JSON, LONG, NULL, STRING, parse_datetime
 
 XSD_TYPES: Final = {
     "string": STRING, "int": INTEGER, "integer": INTEGER, "short": INTEGER, "long": LONG, "double": DOUBLE,
@@ -21,9 +21,13 @@ def read_data_objects(container: Source, reader: Reader) -> tuple[DataObject, ..
         name = source.attributes.get("name") or source.id
         reference = source.attributes.get("itemSubjectRef", "")
         text = _value(source)
-        if text is None:
-            continue
         kind = _type(reference, reader)
+        if not text:
+            # One without a value is null if its type is known, as in Flowable; of no known type, it is only a drawing.
+            if kind is not None:
+                found.append(DataObject(id=source.id, name=name, type=NULL, value=None))
+            continue
+        kind = kind or STRING
         try:
             found.append(DataObject(id=source.id, name=name, type=kind, value=_typed(kind, text)))
         except (ValueError, msgspec.DecodeError):
@@ -36,10 +40,10 @@ def _value(source: Source) -> str | None:
     return found.text.strip() if found is not None else None
 
 
-def _type(reference: str, reader: Reader) -> str:
+def _type(reference: str, reader: Reader) -> str | None:
     item = reader.referenced("itemDefinition", reference) if reference else None
     structure = item.attributes.get("structureRef", "") if item is not None else reference
-    return XSD_TYPES.get(structure.split(":")[-1].lower(), STRING)
+    return XSD_TYPES.get(structure.split(":")[-1].lower())
 
 
 def _typed(kind: str, text: str) -> Any:

@@ -21,7 +21,12 @@ def parse(data: bytes, resource: str) -> Source:
             resource, [Problem(element_id="", message=f"expected at most {MAX_BYTES} bytes, found {len(data)}")]
         )
     parser = etree.XMLParser(
-        resolve_entities=False, no_network=True, load_dtd=False, dtd_validation=False, huge_tree=False, remove_comments=True
+        resolve_entities=False,
+        no_network=True,
+        load_dtd=False,
+        dtd_validation=False,
+        huge_tree=False,
+        remove_comments=True,
     )
     try:
         root = etree.fromstring(data, parser)
@@ -30,7 +35,9 @@ def parse(data: bytes, resource: str) -> Source:
         message = f"expected well-formed XML, found: {error.msg}"
         raise InvalidModel(resource, [Problem(element_id="", message=message, line=line)]) from None
     if root.getroottree().docinfo.doctype:
-        raise InvalidModel(resource, [Problem(element_id="", message="expected no document type declaration, found one")])
+        raise InvalidModel(
+            resource, [Problem(element_id="", message="expected no document type declaration, found one")]
+        )
     return _source(root, resource, 0)
 
 

@@ -1,1 +1,1 @@
-"""What the engine does by the clock: due jobs, leases, outside work."""
+"""What runs by the clock: the executor of timers and continuations, the leases and the doing of outside work."""

@@ -9,8 +9,11 @@ from engine.kernel.values import Variable
 
 
 def apply(tree: st.Tree, event: ev.Event) -> None:
-    """Change the tree as the event says. Events that concern nobody inside (FlowTaken, SignalThrown, …) change nothing."""
-    handler = _HANDLERS.get(type(event))
+    """Change the tree as the event says. Events that concern nobody inside (FlowTaken, SignalThrown, …) change nothing.
+
+    `Turn.emit` does the same without the call.
+    """
+    handler = HANDLERS.get(type(event))
     if handler is not None:
         handler(tree, event)
 
@@ -48,6 +51,7 @@ def _ended(tree: st.Tree, event: ev.ProcessInstanceEnded) -> None:
     instance.state = event.state
     instance.end_element_id = event.end_element_id
     instance.ended_reason = event.reason
+    instance.records = []
     tree.variables.pop(event.instance_id, None)
     if instance.super_execution_id:
         caller = tree.instances.get(instance.super_instance_id)
@@ -88,9 +92,12 @@ def _migrated(tree: st.Tree, event: ev.ProcessInstanceMigrated) -> None:
                 st.Wait(wait.id, wait.kind, execution.element, wait.name) if wait.element_id == former else wait
                 for wait in execution.waits
             ]
-    for row in (*tree.tasks.values(), *tree.jobs.values()):
-        if row.instance_id == event.instance_id:
-            row.element_id = event.elements.get(row.element_id, row.element_id)
+    for task in tree.tasks.values():
+        if task.instance_id == event.instance_id:
+            task.element_id = event.elements.get(task.element_id, task.element_id)
+    for job in tree.jobs.values():
+        if job.instance_id == event.instance_id:
+            job.element_id = event.elements.get(job.element_id, job.element_id)
 
 
 def _queued(tree: st.Tree, event: ev.ElementQueued) -> None:
@@ -279,7 +286,7 @@ def _record_dropped(tree: st.Tree, event: ev.RecordDropped) -> None:
     records[:] = [record for record in records if record["id"] != event.record_id]
 
 
-_HANDLERS: dict[type[ev.Event], Callable[[st.Tree, Any], None]] = {
+HANDLERS: dict[type[ev.Event], Callable[[st.Tree, Any], None]] = {
     ev.ProcessInstanceStarted: _started,
     ev.ProcessInstanceEnded: _ended,
     ev.ProcessInstanceSuspended: _suspended,

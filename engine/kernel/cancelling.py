@@ -46,6 +46,8 @@ def end_task(
     deleting = listeners.of_event(getattr(node.props, "listeners", ()), listeners.DELETE)
     if deleting and task is not None:
         listeners.run(deleting, here.Here(turn, instance, execution, node), task)
+    if task is not None:
+        turn.ended_tasks[task.id] = task
     turn.emit(
         ev.TaskEnded(
             instance_id=instance.id,

@@ -18,7 +18,7 @@ class Command(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     user_id: str = ""
 
 
-class StartProcess(Command):
+class StartProcess(Command, frozen=True, kw_only=True):
     """Start an instance of a loaded definition; `start_element_id` picks a start event (empty: the plain one)."""
 
     definition_id: str
@@ -30,7 +30,7 @@ class StartProcess(Command):
     start_element_id: str = ""
 
 
-class CompleteTask(Command):
+class CompleteTask(Command, frozen=True, kw_only=True):
     """`local_variables` go to the task's own scope and end with it."""
 
     task_id: str
@@ -40,31 +40,31 @@ class CompleteTask(Command):
     outcome: str = ""
 
 
-class ClaimTask(Command):
+class ClaimTask(Command, frozen=True, kw_only=True):
     """An empty `assignee` unclaims. Refused if another user holds the task."""
 
     task_id: str
     assignee: str
 
 
-class DelegateTask(Command):
+class DelegateTask(Command, frozen=True, kw_only=True):
     task_id: str
     assignee: str
 
 
-class ResolveTask(Command):
+class ResolveTask(Command, frozen=True, kw_only=True):
     task_id: str
     variables: Variables = {}
 
 
-class UpdateTask(Command):
+class UpdateTask(Command, frozen=True, kw_only=True):
     """`changes`: new values by field name of `state.Task` (assignee, owner, priority, due_at, name, …)."""
 
     task_id: str
     changes: dict[str, str | int | datetime | None]
 
 
-class AddIdentityLink(Command):
+class AddIdentityLink(Command, frozen=True, kw_only=True):
     """A link of a task (`task_id`) or of a process instance (`instance_id`)."""
 
     kind: str
@@ -74,7 +74,7 @@ class AddIdentityLink(Command):
     linked_group_id: str = ""
 
 
-class RemoveIdentityLink(Command):
+class RemoveIdentityLink(Command, frozen=True, kw_only=True):
     kind: str
     task_id: str = ""
     instance_id: str = ""
@@ -82,7 +82,7 @@ class RemoveIdentityLink(Command):
     linked_group_id: str = ""
 
 
-class TriggerExecution(Command):
+class TriggerExecution(Command, frozen=True, kw_only=True):
     """Wake what waits without a name: a receive task, a triggerable task, a none catch event."""
 
     execution_id: str
@@ -90,7 +90,7 @@ class TriggerExecution(Command):
     transient_variables: Variables = {}
 
 
-class DeliverMessage(Command):
+class DeliverMessage(Command, frozen=True, kw_only=True):
     """Deliver to one subscription: by its id, or by message name and the execution (or instance) that waits."""
 
     execution_id: str
@@ -99,7 +99,7 @@ class DeliverMessage(Command):
     subscription_id: str = ""
 
 
-class DeliverSignal(Command):
+class DeliverSignal(Command, frozen=True, kw_only=True):
     """Deliver to one execution (or to all waits of one instance, when `execution_id` is an instance's id)."""
 
     execution_id: str
@@ -108,18 +108,18 @@ class DeliverSignal(Command):
     subscription_id: str = ""
 
 
-class EvaluateConditions(Command):
+class EvaluateConditions(Command, frozen=True, kw_only=True):
     instance_id: str
     variables: Variables = {}
 
 
-class ExecuteJob(Command):
+class ExecuteJob(Command, frozen=True, kw_only=True):
     """Run a due timer or asynchronous continuation; the job must be loaded in the tree."""
 
     job_id: str
 
 
-class CompleteJob(Command):
+class CompleteJob(Command, frozen=True, kw_only=True):
     """An outside task (external worker, HTTP) was done. `lock_token` fences off a former holder of the lease."""
 
     job_id: str
@@ -128,7 +128,7 @@ class CompleteJob(Command):
     variables: Variables = {}
 
 
-class FailJob(Command):
+class FailJob(Command, frozen=True, kw_only=True):
     """An attempt failed: `retries` left (None: one less), next try at `retry_at` (None: exponential back-off)."""
 
     job_id: str
@@ -140,7 +140,7 @@ class FailJob(Command):
     retry_at: datetime | None = None
 
 
-class ThrowJobError(Command):
+class ThrowJobError(Command, frozen=True, kw_only=True):
     """An outside task ended in a BPMN error."""
 
     job_id: str
@@ -151,7 +151,7 @@ class ThrowJobError(Command):
     variables: Variables = {}
 
 
-class ChangeJob(Command):
+class ChangeJob(Command, frozen=True, kw_only=True):
     """An operator's change: `move` = executable (timer now, dead letter back) | dead; or new retries, or a new due date."""
 
     job_id: str
@@ -160,11 +160,11 @@ class ChangeJob(Command):
     due_at: datetime | None = None
 
 
-class DeleteJob(Command):
+class DeleteJob(Command, frozen=True, kw_only=True):
     job_id: str
 
 
-class SetVariables(Command):
+class SetVariables(Command, frozen=True, kw_only=True):
     """`execution_id` may be the instance's id. `local`: exactly on that scope, else where the name already lives.
     `create_only` refuses names that exist (ALREADY_EXISTS); `update_only` refuses names that do not (NOT_FOUND)."""
 
@@ -175,7 +175,7 @@ class SetVariables(Command):
     update_only: bool = False
 
 
-class RemoveVariables(Command):
+class RemoveVariables(Command, frozen=True, kw_only=True):
     """`names` empty: all variables of the scope. `strict` refuses a name that does not exist."""
 
     execution_id: str
@@ -183,27 +183,27 @@ class RemoveVariables(Command):
     strict: bool = False
 
 
-class UpdateInstance(Command):
+class UpdateInstance(Command, frozen=True, kw_only=True):
     instance_id: str
     name: str | None = None
     business_key: str | None = None
     business_status: str | None = None
 
 
-class SuspendInstance(Command):
+class SuspendInstance(Command, frozen=True, kw_only=True):
     instance_id: str
 
 
-class ActivateInstance(Command):
+class ActivateInstance(Command, frozen=True, kw_only=True):
     instance_id: str
 
 
-class DeleteInstance(Command):
+class DeleteInstance(Command, frozen=True, kw_only=True):
     instance_id: str
     reason: str = ""
 
 
-class ChangeState(Command):
+class ChangeState(Command, frozen=True, kw_only=True):
     """Cancel the tokens at `cancel` and start at `start` (element ids), Flowable's change of activity state."""
 
     instance_id: str
@@ -213,7 +213,7 @@ class ChangeState(Command):
     variables: Variables = {}
 
 
-class MigrateInstance(Command):
+class MigrateInstance(Command, frozen=True, kw_only=True):
     """Go on by another version; `mappings` (former → new element id) adds to the automatic mapping by equal ids."""
 
     instance_id: str

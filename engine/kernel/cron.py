@@ -22,6 +22,6 @@ def next_after(text: str, moment: datetime) -> datetime:
 
 def _plain(text: str) -> str:
     fields = text.split()
-    if len(fields) == 5:  # noqa: PLR2004 - classic cron without seconds
+    if len(fields) == 5:
         fields = ["0", *fields]
     return " ".join(fields[:6]).replace("?", "*")

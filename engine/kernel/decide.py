@@ -6,11 +6,14 @@ from typing import Any
 import msgspec
 
 from engine.kernel import commands as cmd
+from engine.kernel.aggregation import refresh
 from engine.kernel.env import Env
 from engine.kernel.errors import BpmnError, failed
 from engine.kernel.events import Event
 from engine.kernel.expression import ExpressionError
 from engine.kernel.handling import deliveries, instances, jobs, migration, modification, tasks, variables
+from engine.kernel.joins import settle
+from engine.kernel.lifecycle import path_ended
 from engine.kernel.state import Tree
 from engine.kernel.turn import Turn, expression_refusal
 from engine.kernel.values import Value
@@ -35,7 +38,7 @@ def decide(tree: Tree, command: cmd.Command, env: Env) -> Decision:
     handler = _HANDLERS[type(command)]
     try:
         reply = handler(turn, command)
-        turn.run()
+        _work_off(turn)
     except BpmnError as error:
         raise failed(
             "error-not-caught",
@@ -45,6 +48,20 @@ def decide(tree: Tree, command: cmd.Command, env: Env) -> Decision:
     except ExpressionError as error:
         raise expression_refusal(error, "") from error
     return Decision(turn.events, reply or {})
+
+
+def _work_off(turn: Turn) -> None:
+    """Do the queued steps until none is left, then whatever became possible by that: inclusive joins, overviews."""
+    while True:
+        while (work := turn.next()) is not None:
+            step, arguments, scope_id = work
+            step(turn, *arguments)
+            if turn.postponed and scope_id in turn.postponed and not turn.is_pending(scope_id):
+                # A path ended while this step was still to come: had the step nothing to do, the scope is over now.
+                path_ended(turn, turn.postponed.pop(scope_id), scope_id)
+        if not settle(turn):
+            break
+    refresh(turn)
 
 
 _HANDLERS: dict[type[cmd.Command], Callable[[Turn, Any], Reply | None]] = {

@@ -270,6 +270,7 @@ class Definition:
     nodes: dict[str, Node]
     flows: dict[str, Flow]
     has_inclusive_joins: bool
+    has_aggregations: bool = False
     documentation: str = ""
     category: str = ""
     resource_name: str = ""

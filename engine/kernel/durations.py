@@ -75,7 +75,7 @@ def parse_repetition(text: str) -> Repetition:
     """Read an ISO 8601 repeating interval such as `R3/PT10M`. Raises ValueError saying what was found."""
     parts = text.strip().split("/")
     head = _REPEAT.match(parts[0])
-    if head is None or len(parts) < 2:  # noqa: PLR2004
+    if head is None or len(parts) < 2:
         raise ValueError(f"expected a repetition such as R3/PT10M, found '{text}'")
     start = end = None
     period: str | None = None

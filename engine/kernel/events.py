@@ -17,7 +17,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, tag=True, tag_field="even
     instance_id: str
 
 
-class ProcessInstanceStarted(Event):
+class ProcessInstanceStarted(Event, frozen=True, kw_only=True, gc=False):
     """A process instance came to be; `super_execution_id` is the call activity's execution, if it was called."""
 
     root_id: str
@@ -35,7 +35,7 @@ class ProcessInstanceStarted(Event):
     start_element_id: str = ""
 
 
-class ProcessInstanceEnded(Event):
+class ProcessInstanceEnded(Event, frozen=True, kw_only=True, gc=False):
     """`state`: completed, terminated (deleted or cancelled from outside) or failed.
 
     The instance's own variables and identity links go with it; tasks, jobs and subscriptions ended by their own events.
@@ -47,15 +47,15 @@ class ProcessInstanceEnded(Event):
     reason: str = ""
 
 
-class ProcessInstanceSuspended(Event):
+class ProcessInstanceSuspended(Event, frozen=True, kw_only=True, gc=False):
     at: datetime
 
 
-class ProcessInstanceActivated(Event):
+class ProcessInstanceActivated(Event, frozen=True, kw_only=True, gc=False):
     at: datetime
 
 
-class ProcessInstanceUpdated(Event):
+class ProcessInstanceUpdated(Event, frozen=True, kw_only=True, gc=False):
     """The fields given (not None) replace the present ones."""
 
     at: datetime
@@ -64,7 +64,7 @@ class ProcessInstanceUpdated(Event):
     business_status: str | None = None
 
 
-class ProcessInstanceMigrated(Event):
+class ProcessInstanceMigrated(Event, frozen=True, kw_only=True, gc=False):
     """The instance goes on by another definition; `elements` maps former element ids to new ones where they differ.
 
     Its tasks, jobs and subscriptions change their element id (and definition id) accordingly, without events of their own.
@@ -78,7 +78,7 @@ class ProcessInstanceMigrated(Event):
     elements: dict[str, str] = {}
 
 
-class ElementQueued(Event):
+class ElementQueued(Event, frozen=True, kw_only=True, gc=False):
     """A token stands before (or, with `leaving`, behind) an element and waits for its asynchronous continuation."""
 
     execution_id: str
@@ -90,7 +90,7 @@ class ElementQueued(Event):
     race_id: str = ""
 
 
-class ElementStarted(Event):
+class ElementStarted(Event, frozen=True, kw_only=True, gc=False):
     """An element instance begins.
 
     `body` marks the frame of a multi-instance activity, or (with `scope`) that of a compensated sub-process, which
@@ -110,7 +110,7 @@ class ElementStarted(Event):
     race_id: str = ""
 
 
-class ElementEnded(Event):
+class ElementEnded(Event, frozen=True, kw_only=True, gc=False):
     """An element instance is over; the variables of its own scope go with it, all else had an event of its own."""
 
     execution_id: str
@@ -120,19 +120,19 @@ class ElementEnded(Event):
     reason: str = ""
 
 
-class FlowTaken(Event):
+class FlowTaken(Event, frozen=True, kw_only=True, gc=False):
     flow_id: str
     at: datetime
 
 
-class LoopStarted(Event):
+class LoopStarted(Event, frozen=True, kw_only=True, gc=False):
     """A multi-instance body knows how many turns it has."""
 
     execution_id: str
     total: int
 
 
-class VariableSet(Event):
+class VariableSet(Event, frozen=True, kw_only=True, gc=False):
     """`scope_id` is the instance's id or an execution's; `leaf`: an execution without children holds it."""
 
     scope_id: str
@@ -144,13 +144,13 @@ class VariableSet(Event):
     leaf: bool = False
 
 
-class VariableRemoved(Event):
+class VariableRemoved(Event, frozen=True, kw_only=True, gc=False):
     scope_id: str
     name: str
     at: datetime
 
 
-class TaskCreated(Event):
+class TaskCreated(Event, frozen=True, kw_only=True, gc=False):
     task_id: str
     execution_id: str
     element_id: str
@@ -168,7 +168,7 @@ class TaskCreated(Event):
     parent_task_id: str = ""
 
 
-class TaskUpdated(Event):
+class TaskUpdated(Event, frozen=True, kw_only=True, gc=False):
     """`changes` holds the new values of the named fields of the task, as `state.Task` names them."""
 
     task_id: str
@@ -177,7 +177,7 @@ class TaskUpdated(Event):
     changes: dict[str, Value]
 
 
-class TaskEnded(Event):
+class TaskEnded(Event, frozen=True, kw_only=True, gc=False):
     """A task is over; its identity links go with it."""
 
     task_id: str
@@ -189,7 +189,7 @@ class TaskEnded(Event):
     completed_by: str = ""
 
 
-class IdentityLinkAdded(Event):
+class IdentityLinkAdded(Event, frozen=True, kw_only=True, gc=False):
     """`task_id` empty: a link of the process instance. `kind`: candidate, participant, starter, or any other word."""
 
     link_id: str
@@ -200,7 +200,7 @@ class IdentityLinkAdded(Event):
     group_id: str = ""
 
 
-class IdentityLinkRemoved(Event):
+class IdentityLinkRemoved(Event, frozen=True, kw_only=True, gc=False):
     link_id: str
     kind: str
     at: datetime
@@ -209,7 +209,7 @@ class IdentityLinkRemoved(Event):
     group_id: str = ""
 
 
-class JobScheduled(Event):
+class JobScheduled(Event, frozen=True, kw_only=True, gc=False):
     """Work for later. `kind`: timer, async, external or http; `handler` is Flowable's handler type."""
 
     job_id: str
@@ -229,7 +229,7 @@ class JobScheduled(Event):
     payload: dict[str, Value] = {}
 
 
-class JobChanged(Event):
+class JobChanged(Event, frozen=True, kw_only=True, gc=False):
     """`changes` holds the new values of the named columns of the job (due_at, retries, kind, handler, dead, …)."""
 
     job_id: str
@@ -238,7 +238,7 @@ class JobChanged(Event):
     changes: dict[str, Value]
 
 
-class JobEnded(Event):
+class JobEnded(Event, frozen=True, kw_only=True, gc=False):
     """`canceled`: taken away unexecuted."""
 
     job_id: str
@@ -248,7 +248,7 @@ class JobEnded(Event):
     canceled: bool = False
 
 
-class SubscriptionOpened(Event):
+class SubscriptionOpened(Event, frozen=True, kw_only=True, gc=False):
     """`kind`: message, signal or conditional; `configuration`: what the kind needs besides its name."""
 
     subscription_id: str
@@ -262,25 +262,25 @@ class SubscriptionOpened(Event):
     configuration: str = ""
 
 
-class SubscriptionClosed(Event):
+class SubscriptionClosed(Event, frozen=True, kw_only=True, gc=False):
     subscription_id: str
     execution_id: str
     at: datetime
 
 
-class RecordKept(Event):
+class RecordKept(Event, frozen=True, kw_only=True, gc=False):
     """A scope remembers something for later: the compensation of a completed activity (see `compensation`)."""
 
     scope_id: str
     record: dict[str, Value]
 
 
-class RecordDropped(Event):
+class RecordDropped(Event, frozen=True, kw_only=True, gc=False):
     scope_id: str
     record_id: str
 
 
-class SignalThrown(Event):
+class SignalThrown(Event, frozen=True, kw_only=True, gc=False):
     """A signal for everybody who waits for it outside this tree; inside, it was delivered already."""
 
     name: str
@@ -289,7 +289,7 @@ class SignalThrown(Event):
     variables: dict[str, Value] = {}
 
 
-class MessageThrown(Event):
+class MessageThrown(Event, frozen=True, kw_only=True, gc=False):
     name: str
     at: datetime
     tenant_id: str = ""
@@ -297,7 +297,7 @@ class MessageThrown(Event):
     variables: dict[str, Value] = {}
 
 
-class IncidentRaised(Event):
+class IncidentRaised(Event, frozen=True, kw_only=True, gc=False):
     """Something of the process went wrong and needs a person: a job without retries, a loop without a wait state."""
 
     execution_id: str

@@ -36,7 +36,7 @@ def holds(turn: Turn, instance: Instance, execution: Execution, flow: Flow) -> b
     if flow.condition is not None:
         return _boolean(turn, instance, execution, flow.condition, flow.id, "condition")
     if flow.script is not None:
-        from engine.kernel.scripting import run_script  # noqa: PLC0415 - scripting builds on Here, which builds on this
+        from engine.kernel.scripting import run_script
 
         value = run_script(here.Here(turn, instance, execution, flow.source), *flow.script, store=False)
         return _as_boolean(value, flow.id, "condition")

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from engine.kernel import events as ev
-from engine.kernel import lifecycle, scopes
+from engine.kernel import flows, lifecycle, scopes, waits
 from engine.kernel.definition import Flow, Node
 from engine.kernel.errors import BpmnError, Refused, failed
 from engine.kernel.expression import Expression, ExpressionError
@@ -63,12 +63,17 @@ class Here:
     def context(self, task: Task | None = None, extra: Mapping[str, Any] | None = None) -> scopes.ExecutionContext:
         return scopes.ExecutionContext(self.turn, self.instance, self.execution, task, extra)
 
-    def value(self, expression: Expression | None, task: Task | None = None) -> Any:
-        """The value of an expression; None if there is none. An expression that fails refuses the command."""
+    def value(
+        self, expression: Expression | None, task: Task | None = None, extra: Mapping[str, Any] | None = None
+    ) -> Any:
+        """The value of an expression; None if there is none. An expression that fails refuses the command.
+
+        `extra` are names that count besides the variables.
+        """
         if expression is None:
             return None
         try:
-            return expression.evaluate(self.context(task))
+            return expression.evaluate(self.context(task, extra))
         except ExpressionError as error:
             raise expression_refusal(error, self.node.id) from error
 
@@ -79,7 +84,7 @@ class Here:
 
     def holds(self, flow: Flow) -> bool:
         """Whether a flow may be taken: its skip expression in place of its condition, if skipping is enabled."""
-        return lifecycle.holds(self.turn, self.instance, self.execution, flow)
+        return flows.holds(self.turn, self.instance, self.execution, flow)
 
     def variable(self, name: str) -> Any:
         """The value of a visible variable, None if there is none."""
@@ -104,13 +109,16 @@ class Here:
     def set_local(self, name: str, value: Any) -> None:
         scopes.put(self.turn, self.instance, self.execution.id, name, value)
 
-    def set_in_parent_scope(self, name: str, value: Any) -> None:
-        """Set in the scope that surrounds this execution."""
-        scopes.put(self.turn, self.instance, self.execution.parent, name, value)
+    def set_around(self, event: Node, name: str, value: Any) -> None:
+        """Set in the scope in which a catching event of this host goes on."""
+        scope_id = self.execution.parent if event.attached_to is not None else self.execution.id
+        scopes.put(self.turn, self.instance, scope_id, name, value)
 
     def set_transient(self, name: str, value: Any) -> None:
         """A variable that lives as long as this command."""
-        self.turn.transient.setdefault(self.instance.id, {})[name] = value.value if isinstance(value, Variable) else value
+        self.turn.transient.setdefault(self.instance.id, {})[name] = (
+            value.value if isinstance(value, Variable) else value
+        )
 
     # --- waiting --------------------------------------------------------------------------------------------------
 
@@ -149,7 +157,7 @@ class Here:
         payload: dict[str, Any] | None = None,
     ) -> str:
         """Ask for work later or elsewhere, on behalf of `node` (this element by default)."""
-        return lifecycle.schedule(
+        return waits.schedule(
             self.turn,
             self.instance,
             self.execution.id,

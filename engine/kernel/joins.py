@@ -27,19 +27,16 @@ def merge(at: "here.Here", tokens: Iterable[Execution]) -> None:
     for other in tokens:
         if other is not at.execution:
             at.emit(
-                ev.ElementEnded(
-                    instance_id=at.instance.id, execution_id=other.id, element_id=at.node.id, at=at.now
-                )
+                ev.ElementEnded(instance_id=at.instance.id, execution_id=other.id, element_id=at.node.id, at=at.now)
             )
 
 
 def settle(turn: Turn) -> bool:
     """Fire one inclusive join that nothing can reach any more; says whether there was one."""
-    for instance in list(turn.tree.instances.values()):
-        if not instance.is_ended and instance.executions:
-            definition = turn.definition_of(instance)
-            if definition.has_inclusive_joins and _fire_one(turn, instance, definition):
-                return True
+    for instance in turn.touched_instances():
+        definition = turn.definition_of(instance)
+        if definition.has_inclusive_joins and _fire_one(turn, instance, definition):
+            return True
     return False
 
 

@@ -4,7 +4,7 @@ The order follows Flowable: an element starts, its behaviour runs, then its boun
 its waits are closed, its flows are chosen while its variables are still there, it ends, and the flows are taken.
 """
 
-from typing import Any
+from typing import Any, Final
 
 from engine.kernel import compensation, faults, here, listeners, loops, scopes
 from engine.kernel import events as ev
@@ -17,13 +17,16 @@ from engine.kernel.turn import Turn
 from engine.kernel.values import Variable
 from engine.kernel.waits import close, close_event_subprocess_waits, close_waits, schedule
 
-CALL_COMPLETE_HANDLER = "async-complete-call-activity"
+CALL_COMPLETE_HANDLER: Final = "async-complete-call-activity"
+CALLED: Final = "called"
 
 
 # --- entering -----------------------------------------------------------------------------------------------------------
 
 
-def enter_later(turn: Turn, instance: Instance, scope_id: str, node: Node, flow_id: str = "", race_id: str = "") -> None:
+def enter_later(
+    turn: Turn, instance: Instance, scope_id: str, node: Node, flow_id: str = "", race_id: str = ""
+) -> None:
     """Queue a token for an element inside a scope."""
     turn.later(scope_id, _enter, instance, scope_id, node, flow_id, race_id)
 
@@ -77,6 +80,21 @@ def start(
     turn_no: int | None = None,
 ) -> None:
     """Begin an element instance: its behaviour runs, then its boundary events are armed if it waits."""
+    execution = begin(turn, instance, scope_id, node, execution_id, flow_id, race_id, turn_no)
+    behave(turn, instance, execution, node)
+
+
+def begin(
+    turn: Turn,
+    instance: Instance,
+    scope_id: str,
+    node: Node,
+    execution_id: str,
+    flow_id: str = "",
+    race_id: str = "",
+    turn_no: int | None = None,
+) -> Execution:
+    """Record that an element instance begins, without its behaviour."""
     kind = node.kind
     turn.emit(
         ev.ElementStarted(
@@ -93,7 +111,7 @@ def start(
             race_id=race_id,
         )
     )
-    behave(turn, instance, instance.executions[execution_id], node)
+    return instance.executions[execution_id]
 
 
 def behave(turn: Turn, instance: Instance, execution: Execution, node: Node) -> None:
@@ -121,9 +139,7 @@ def continue_queued(turn: Turn, instance: Instance, execution: Execution, node: 
     if execution.leaving:
         leave(turn, instance, execution, node)
     else:
-        start(
-            turn, instance, execution.parent, node, execution.id, execution.flow, execution.race, execution.turn
-        )
+        start(turn, instance, execution.parent, node, execution.id, execution.flow, execution.race, execution.turn)
 
 
 def open_scope(turn: Turn, instance: Instance, execution: Execution, node: Node) -> None:
@@ -294,17 +310,17 @@ def _give_back(turn: Turn, caller: Instance, execution: Execution, results: dict
     if not node.props.complete_async:
         turn.later(execution.id, _returned, caller, execution, results)
         return
-    typed = {name: value if isinstance(value, Variable) else scopes.typed(name, value) for name, value in results.items()}
+    typed = {
+        name: value if isinstance(value, Variable) else scopes.typed(name, value) for name, value in results.items()
+    }
     parked = {"variables": {name: [variable.type, variable.value] for name, variable in typed.items()}}
-    schedule(
-        turn, caller, execution.id, node, ASYNC, CALL_COMPLETE_HANDLER, due_at=turn.at, payload={"parked": parked}
-    )
+    schedule(turn, caller, execution.id, node, ASYNC, CALL_COMPLETE_HANDLER, due_at=turn.at, payload={"parked": parked})
 
 
 def _returned(turn: Turn, caller: Instance, execution: Execution, results: dict[str, Any]) -> None:
     if turn.alive(caller, execution.id):
         node = turn.node_of(caller, execution)
-        node.kind.wake(here.Here(turn, caller, execution, node), Wake(kind="called", variables=results))
+        node.kind.wake(here.Here(turn, caller, execution, node), Wake(kind=CALLED, variables=results))
 
 
 # --- waking -------------------------------------------------------------------------------------------------------------

@@ -27,14 +27,18 @@ class Listener:
     script: tuple[str, str] | None = None
 
 
-def read_listeners(source: Source, reader: Reader, tag: str, events: Iterable[str], default: str) -> tuple[Listener, ...]:
+def read_listeners(
+    source: Source, reader: Reader, tag: str, events: Iterable[str], default: str
+) -> tuple[Listener, ...]:
     """The listeners of an element. What cannot run, or names no event, is a problem of the element."""
     known = tuple(events)
     found = []
     for each in source.extensions(tag):
         event = each.attributes.get("event", "").strip() or default
         if event not in known:
-            reader.problem(each, f"expected the event of a {tag} to be one of {', '.join(known)}, found '{event}'", source.id)
+            reader.problem(
+                each, f"expected the event of a {tag} to be one of {', '.join(known)}, found '{event}'", source.id
+            )
             continue
         listener = _listener(each, source, reader, tag, event)
         if listener is not None:
@@ -65,7 +69,7 @@ def of_event(listeners: tuple[Listener, ...], event: str) -> tuple[Listener, ...
 
 def run(listeners: Iterable[Listener], at: Any, task: Any = None) -> None:
     """Run them in order where they belong (`at` is a Here); one that fails refuses the command."""
-    from engine.kernel.scripting import run_script  # noqa: PLC0415 - scripting builds on Here, which builds on this
+    from engine.kernel.scripting import run_script
 
     for listener in listeners:
         if listener.expression is not None:

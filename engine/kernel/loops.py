@@ -6,8 +6,8 @@ outgoing flows; each turn has its loop counter and, over a collection, its eleme
 
 from typing import Any
 
-from engine.kernel import events as ev
 from engine.kernel import aggregation, here, lifecycle, listeners, scopes
+from engine.kernel import events as ev
 from engine.kernel.cancelling import cancel
 from engine.kernel.definition import Loop, Node
 from engine.kernel.errors import failed
@@ -55,7 +55,9 @@ def start_body(turn: Turn, instance: Instance, scope_id: str, node: Node, flow_i
 
 def _check_total(turn: Turn, node: Node, total: int) -> None:
     if total < 0:
-        raise failed("bad-loop", f"element '{node.id}': expected 0 or more loop turns, found {total}", element_id=node.id)
+        raise failed(
+            "bad-loop", f"element '{node.id}': expected 0 or more loop turns, found {total}", element_id=node.id
+        )
     limit = turn.env.limits.loop_turns
     if total > limit:
         raise failed(
@@ -100,9 +102,9 @@ def _start_turn(turn: Turn, instance: Instance, body: Execution, node: Node, num
         lifecycle.queue(turn, instance, body.id, node, execution_id, "", number)
         _keep_item(turn, instance, execution_id, node, item)
         return
-    if item is not _MISSING and node.loop is not None and node.loop.element_variable:
-        _keep_item(turn, instance, execution_id, node, item)
-    lifecycle.start(turn, instance, body.id, node, execution_id, turn_no=number)
+    execution = lifecycle.begin(turn, instance, body.id, node, execution_id, turn_no=number)
+    _keep_item(turn, instance, execution_id, node, item)
+    lifecycle.behave(turn, instance, execution, node)
 
 
 def _keep_item(turn: Turn, instance: Instance, execution_id: str, node: Node, item: Any) -> None:

@@ -52,7 +52,11 @@ def map_values(
     """The targets with their values: `evaluate` answers expressions, `name` plain sources (None for unknown ones)."""
     found: dict[str, Any] = {}
     for parameter in parameters:
-        target = parameter.target or str(evaluate(parameter.target_expression)) if parameter.target_expression else parameter.target
+        target = (
+            parameter.target or str(evaluate(parameter.target_expression))
+            if parameter.target_expression
+            else parameter.target
+        )
         found[target] = evaluate(parameter.expression) if parameter.expression is not None else name(parameter.source)
     return found
 

@@ -130,7 +130,18 @@ def set_variable(turn: Turn, instance: Instance, execution: Execution | None, na
         leaf = current is not None and not current.scope and not current.body
         if scope is None and current is not None and leaf and current.locals and not turn.tree.all_loaded:
             raise MissingVariables(scope_id)
-    put(turn, instance, instance.id, name, value)
+    put(turn, instance, _home(turn, instance, execution), name, value)
+
+
+def _home(turn: Turn, instance: Instance, execution: Execution | None) -> str:
+    """Where a new variable goes: to the instance, or to the turn of a loop that gathers its turns' variables."""
+    if turn.definition_of(instance).has_aggregations:
+        while execution is not None:
+            loop = turn.node_of(instance, execution).loop if execution.turn is not None else None
+            if loop is not None and loop.aggregations:
+                return execution.id
+            execution = instance.executions.get(execution.parent)
+    return instance.id
 
 
 def put(turn: Turn, instance: Instance, scope_id: str, name: str, value: Any) -> None:
@@ -138,7 +149,7 @@ def put(turn: Turn, instance: Instance, scope_id: str, name: str, value: Any) ->
 
     Raises Refused for what is not a value or is larger than the limit.
     """
-    variable = value if type(value) is Variable else _typed(name, value)
+    variable = value if type(value) is Variable else typed(name, value)
     former = turn.tree.variables.get(scope_id, {}).get(name)
     if former is not None and former == variable and type(former.value) is type(variable.value):
         return
@@ -158,9 +169,11 @@ def put(turn: Turn, instance: Instance, scope_id: str, name: str, value: Any) ->
     )
 
 
-def _typed(name: str, value: Any) -> Variable:
+def typed(name: str, value: Any) -> Variable:
     if isinstance(value, Exposed):
-        raise Refused("FAILED_PRECONDITION", "not-a-value", f"variable '{name}': expected a value, found the object {value!r}")
+        raise Refused(
+            "FAILED_PRECONDITION", "not-a-value", f"variable '{name}': expected a value, found the object {value!r}"
+        )
     try:
         return Variable(type_of(value), value)
     except TypeError as error:
@@ -172,10 +185,14 @@ _SMALL = 1024
 
 def _check_size(turn: Turn, name: str, variable: Variable) -> None:
     value = variable.value
-    if value is None or isinstance(value, bool | int | float | datetime) or (isinstance(value, str) and len(value) < _SMALL):
+    if (
+        value is None
+        or isinstance(value, bool | int | float | datetime)
+        or (isinstance(value, str) and len(value) < _SMALL)
+    ):
         return
     limit = turn.env.limits.variable_bytes
-    size = len(msgspec.json.encode(value))
+    size = len(value) if isinstance(value, bytes) else len(msgspec.json.encode(value))
     if size > limit:
         raise Refused(
             "INVALID_ARGUMENT",
@@ -245,7 +262,7 @@ class ExecutionContext:
         set_variable(self._turn, self._instance, self._execution, name, value)
 
     def task(self, task_id: str) -> Exposed:
-        found = self._turn.tree.tasks.get(task_id)
+        found = self._turn.tree.tasks.get(task_id) or self._turn.ended_tasks.get(task_id)
         if found is None:
             raise ExpressionError(f"expected the id of a task of this instance, found '{task_id}'")
         return exposed_task(self._turn, found)
@@ -288,6 +305,8 @@ def exposed_execution(turn: Turn, instance: Instance, execution: Execution | Non
             "tenantId": lambda: instance.tenant_id,
             "startUserId": lambda: instance.start_user_id or None,
             "name": lambda: instance.name or None,
+            "eventName": lambda: None,
+            "parent": lambda: exposed_parent(turn, instance, execution),
             "variables": lambda: visible(turn, instance, execution),
         },
         methods={
@@ -305,6 +324,13 @@ def exposed_execution(turn: Turn, instance: Instance, execution: Execution | Non
     )
 
 
+def exposed_parent(turn: Turn, instance: Instance, execution: Execution | None) -> Exposed | None:
+    """The execution around one; None for the process instance's own."""
+    if execution is None or execution.id == instance.id:
+        return None
+    return exposed_execution(turn, instance, instance.executions.get(execution.parent))
+
+
 def remove_visible(turn: Turn, instance: Instance, execution: Execution | None, name: str) -> bool:
     """Remove a name from the innermost scope that holds it."""
     return any(remove(turn, instance, scope_id, name) for scope_id in scope_ids(instance, execution))
@@ -312,9 +338,8 @@ def remove_visible(turn: Turn, instance: Instance, execution: Execution | None, 
 
 def exposed_task(turn: Turn, task: Task) -> Exposed:
     """The `task` object of expressions."""
-    found = turn.tree.find(task.execution_id)
     instance = turn.tree.instances[task.instance_id]
-    execution = found[1] if found is not None else None
+    execution = instance.executions.get(task.execution_id)
 
     def get(name: str) -> Any:
         try:
@@ -325,7 +350,11 @@ def exposed_task(turn: Turn, task: Task) -> Exposed:
     def change(field: str, value: Any) -> None:
         turn.emit(
             ev.TaskUpdated(
-                instance_id=instance.id, task_id=task.id, execution_id=task.execution_id, at=turn.at, changes={field: value}
+                instance_id=instance.id,
+                task_id=task.id,
+                execution_id=task.execution_id,
+                at=turn.at,
+                changes={field: value},
             )
         )
 

@@ -9,12 +9,12 @@ from collections.abc import Callable
 from typing import Any
 
 from engine.kernel import events as ev
-from engine.kernel.apply import apply
+from engine.kernel.apply import HANDLERS
 from engine.kernel.definition import Definition, Node
 from engine.kernel.env import Env
 from engine.kernel.errors import Refused, failed
 from engine.kernel.expression import ExpressionError
-from engine.kernel.state import Execution, Instance, Tree
+from engine.kernel.state import Execution, Instance, Task, Tree
 
 Step = Callable[..., None]
 
@@ -22,7 +22,23 @@ Step = Callable[..., None]
 class Turn:
     """The tree, the environment and what has happened so far in this command."""
 
-    __slots__ = ("_definitions", "_pending", "_steps", "_work", "at", "ends", "env", "events", "postponed", "transient", "tree", "user_id")
+    __slots__ = (
+        "_definitions",
+        "_most_steps",
+        "_pending",
+        "_steps",
+        "_work",
+        "at",
+        "ended_tasks",
+        "ends",
+        "env",
+        "events",
+        "postponed",
+        "touched",
+        "transient",
+        "tree",
+        "user_id",
+    )
 
     def __init__(self, tree: Tree, env: Env, user_id: str = "") -> None:
         self.tree = tree
@@ -31,17 +47,28 @@ class Turn:
         self.user_id = user_id
         self.events: list[ev.Event] = []
         self.ends: dict[str, str] = {}
+        self.ended_tasks: dict[str, Task] = {}
         self.postponed: dict[str, Instance] = {}
+        self.touched: dict[str, None] = {}
         self.transient: dict[str, dict[str, Any]] = {}
         self._work: deque[tuple[Step, tuple[Any, ...], str]] = deque()
         self._pending: dict[str, int] = {}
         self._steps = 0
+        self._most_steps = env.limits.steps
         self._definitions: dict[str, Definition] = {}
 
     def emit(self, event: ev.Event) -> None:
         """Let an event happen: it changes the state here and now."""
-        apply(self.tree, event)
+        handler = HANDLERS.get(type(event))
+        if handler is not None:
+            handler(self.tree, event)
         self.events.append(event)
+        self.touched[event.instance_id] = None
+
+    def touched_instances(self) -> list[Instance]:
+        """Those to which anything happened in this command and that go on."""
+        instances = self.tree.instances
+        return [found for i in self.touched if (found := instances.get(i)) is not None and not found.is_ended]
 
     def definition_of(self, instance: Instance) -> Definition:
         found = self._definitions.get(instance.definition_id)
@@ -67,32 +94,24 @@ class Turn:
         """Whether steps wait in that scope."""
         return self._pending.get(scope_id, 0) > 0
 
-    def run(self) -> None:
-        """Do the queued steps until none is left, then whatever became possible by that (inclusive joins)."""
-        from engine.kernel.joins import settle  # noqa: PLC0415 - joins build on this module
-        from engine.kernel.lifecycle import path_ended  # noqa: PLC0415 - so does this one
+    def next(self) -> tuple[Step, tuple[Any, ...], str] | None:
+        """Take the next step from the list: what to call, with what, and the scope that it belongs to.
 
-        while True:
-            while self._work:
-                step, arguments, scope_id = self._work.popleft()
-                self._pending[scope_id] -= 1
-                self._count()
-                step(self, *arguments)
-                if self.postponed and scope_id in self.postponed and not self.is_pending(scope_id):
-                    # A path ended while this step was still to come: had the step nothing to do, the scope is over now.
-                    path_ended(self, self.postponed.pop(scope_id), scope_id)
-            if not settle(self):
-                return
-
-    def _count(self) -> None:
+        Raises Refused when there have been too many.
+        """
+        if not self._work:
+            return None
         self._steps += 1
-        if self._steps > self.env.limits.steps:
+        if self._steps > self._most_steps:
             raise failed(
                 "too-many-steps",
-                f"expected a wait state within {self.env.limits.steps} steps of one command, found none: "
+                f"expected a wait state within {self._most_steps} steps of one command, found none: "
                 "the model loops without waiting (limit: steps)",
                 root_id=self.tree.root_id,
             )
+        found = self._work.popleft()
+        self._pending[found[2]] -= 1
+        return found
 
     def alive(self, instance: Instance, scope_id: str) -> bool:
         """Whether a scope (the instance itself, or one of its executions) still lives."""

@@ -13,6 +13,8 @@ from mesh import errors as mesh
 
 S = TypeVar("S")
 
+MAX_REQUEST_ID_CHARACTERS: Final = 128
+
 KINDS: Final[Mapping[str, type[mesh.DomainError]]] = MappingProxyType(
     {
         kernel.NOT_FOUND: mesh.NotFound,
@@ -47,7 +49,10 @@ def invalid_request(field: str, message: str) -> mesh.InvalidArgument:
 
 
 def answers_refusals(servicer: type[S]) -> type[S]:
-    """Class decorator: what the kernel refuses in any RPC of the servicer is answered by the table above."""
+    """Class decorator: what the kernel refuses in any RPC of the servicer is answered by the table above.
+
+    A request_id that is too long to be kept is refused before anything happens.
+    """
     for name, method in vars(servicer).items():
         if name.startswith("_"):
             continue
@@ -61,6 +66,7 @@ def answers_refusals(servicer: type[S]) -> type[S]:
 def _answering(method: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(method)
     async def answering(self: object, request: object, context: object) -> Any:
+        _check_request_id(request)
         try:
             return await method(self, request, context)
         except kernel.Refused as refused:
@@ -72,6 +78,7 @@ def _answering(method: Callable[..., Any]) -> Callable[..., Any]:
 def _answering_stream(method: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(method)
     async def answering(self: object, request: object, context: object) -> AsyncIterator[Any]:
+        _check_request_id(request)
         try:
             async for response in method(self, request, context):
                 yield response
@@ -79,3 +86,10 @@ def _answering_stream(method: Callable[..., Any]) -> Callable[..., Any]:
             raise domain_error(refused) from refused
 
     return answering
+
+
+def _check_request_id(request: object) -> None:
+    length = len(getattr(request, "request_id", ""))
+    if length > MAX_REQUEST_ID_CHARACTERS:
+        found = f"expected a request_id of at most {MAX_REQUEST_ID_CHARACTERS} characters, found {length}"
+        raise invalid_request("request_id", found)

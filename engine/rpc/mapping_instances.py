@@ -82,12 +82,12 @@ def change_execution_state(request: pb.ChangeExecutionStateRequest, instance_id:
     )
 
 
-def migrate(request: Migration, definition_id: str, user_id: str) -> cmd.MigrateInstance:
-    """Return the command that migrates to a definition, or only validates, as the request's kind says."""
+def migrate(request: Migration, user_id: str) -> cmd.MigrateInstance:
+    """Return the command that migrates, or only validates, by the request's kind; its target is yet to be found."""
     return cmd.MigrateInstance(
         user_id=user_id,
         instance_id=request.process_instance_id,
-        definition_id=definition_id,
+        definition_id="",
         mappings=mappings(request.activity_mappings),
         validate_only=isinstance(request, pb.ValidateProcessInstanceMigrationRequest),
     )

@@ -111,7 +111,7 @@ def message_of(kind: type[M], view: msgspec.Struct, **more: Any) -> M:
 
 @lru_cache(maxsize=64)
 def _shared(message: Descriptor, view: type[msgspec.Struct]) -> tuple[str, ...]:
-    names = {field.name for field in message.fields} - {"variables"}
+    names = {field.name for field in message.fields} - {"variable", "variables"}
     return tuple(name for name in view.__struct_fields__ if name in names)
 
 

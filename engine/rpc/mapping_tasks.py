@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Final, TypeAlias
 
+import msgspec
 from flowloom.engine.v1 import task_service_pb2 as pb
 from google.protobuf import timestamp_pb2
 
+from engine.app.queries import TaskView
 from engine.kernel import commands as cmd
 from engine.kernel.commands import Command
+from engine.kernel.state import Task
 from engine.rpc.errors import invalid_request
+from engine.rpc.mapping_lists import task
 from engine.rpc.variables import GLOBAL, read_scoped, read_variables
 
 Change: TypeAlias = str | int | datetime | None
@@ -193,3 +197,17 @@ def _cleared(names: Iterable[str]) -> dict[str, Change]:
             raise invalid_request("clear", f"expected a field of {', '.join(_CLEARABLE)}, found '{name}'")
         found[emptied[0]] = emptied[1]
     return found
+
+
+def new_task(request: pb.CreateTaskRequest) -> Task:
+    """Return a standalone task that is yet to be kept. Raises InvalidArgument for a wrong delegation state."""
+    # The store gives the id and the moment.
+    blank = Task(
+        id="", instance_id="", execution_id="", element_id="", name="", created_at=datetime.fromtimestamp(0, UTC)
+    )
+    return msgspec.structs.replace(blank, **changes(request))
+
+
+def bulk_updated(found: Sequence[TaskView]) -> pb.BulkUpdateTasksResponse:
+    """Return the changed tasks in Flowable's envelope."""
+    return pb.BulkUpdateTasksResponse(data=[task(view) for view in found], total=len(found), size=len(found))

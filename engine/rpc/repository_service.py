@@ -5,8 +5,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING, Any
 
 from flowloom.engine.v1 import deployment_pb2, identity_link_pb2, process_definition_pb2, repository_service_pb2_grpc
 from flowloom.engine.v1 import repository_service_pb2 as pb
@@ -18,20 +18,18 @@ from engine.app.definitions import DefinitionCache
 from engine.app.deployments import Deployments
 from engine.app.model_view import model_view
 from engine.app.queries import DeploymentFilter, ProcessDefinitionFilter, RepositoryQueries
-from engine.kernel.errors import Refused
 from engine.rpc import mapping_lists as lists
 from engine.rpc import mapping_repository as mapping
 from engine.rpc.context import caller_of
-from engine.rpc.errors import domain_error
+from engine.rpc.errors import answers_refusals
 
 if TYPE_CHECKING:
     import grpc
 
     RpcContext = grpc.aio.ServicerContext[Any, Any]
 
-T = TypeVar("T")
 
-
+@answers_refusals
 class RepositoryService(repository_service_pb2_grpc.RepositoryServiceServicer):
     """Translates; the use cases and the queries do the work."""
 
@@ -52,13 +50,13 @@ class RepositoryService(repository_service_pb2_grpc.RepositoryServiceServicer):
     async def CreateDeployment(
         self, request: pb.CreateDeploymentRequest, context: RpcContext
     ) -> deployment_pb2.Deployment:
-        return mapping.deployed(await _told(self._deployments.deploy(mapping.deploy(request))))
+        return mapping.deployed(await self._deployments.deploy(mapping.deploy(request)))
 
     async def UploadDeployment(
         self, request: pb.UploadDeploymentRequest, context: RpcContext
     ) -> deployment_pb2.Deployment:
-        ask = await _told(asyncio.to_thread(mapping.upload, request))
-        return mapping.deployed(await _told(self._deployments.deploy(ask)))
+        ask = await asyncio.to_thread(mapping.upload, request)
+        return mapping.deployed(await self._deployments.deploy(ask))
 
     async def GetDeployment(self, request: pb.GetDeploymentRequest, context: RpcContext) -> deployment_pb2.Deployment:
         return mapping.deployment(await self._queries.get_deployment(request.deployment_id))
@@ -72,10 +70,9 @@ class RepositoryService(repository_service_pb2_grpc.RepositoryServiceServicer):
     async def DeleteDeployment(
         self, request: pb.DeleteDeploymentRequest, context: RpcContext
     ) -> pb.DeleteDeploymentResponse:
-        deletion = self._deployments.delete(
+        await self._deployments.delete(
             request.deployment_id, cascade=request.cascade, user_id=caller_of(context), request_id=request.request_id
         )
-        await _told(deletion)
         return pb.DeleteDeploymentResponse()
 
     # --- resources ----------------------------------------------------------------------------------------------------
@@ -117,9 +114,9 @@ class RepositoryService(repository_service_pb2_grpc.RepositoryServiceServicer):
     ) -> process_definition_pb2.ProcessDefinition:
         definition_id = request.process_definition_id
         if request.action:
-            await _told(self._changes.change_state(mapping.change_state(request)))
+            await self._changes.change_state(mapping.change_state(request))
         elif request.HasField("category"):
-            await _told(self._changes.set_category(definition_id, request.category, request.request_id))
+            await self._changes.set_category(definition_id, request.category, request.request_id)
         else:
             raise mapping.nothing_to_change()
         return mapping.definition(await self._queries.get_process_definition(definition_id))
@@ -137,7 +134,7 @@ class RepositoryService(repository_service_pb2_grpc.RepositoryServiceServicer):
     async def GetProcessDefinitionModel(
         self, request: pb.GetProcessDefinitionModelRequest, context: RpcContext
     ) -> struct_pb2.Struct:
-        definition = await _told(asyncio.to_thread(self._definitions.compiled, request.process_definition_id))
+        definition = await asyncio.to_thread(self._definitions.compiled, request.process_definition_id)
         return mapping.struct(model_view(definition))
 
     # --- candidate starters -------------------------------------------------------------------------------------------
@@ -152,7 +149,7 @@ class RepositoryService(repository_service_pb2_grpc.RepositoryServiceServicer):
         self, request: pb.CreateProcessDefinitionIdentityLinkRequest, context: RpcContext
     ) -> identity_link_pb2.IdentityLink:
         starter = mapping.starter(request)
-        await _told(self._changes.add_starter(request.process_definition_id, starter, request.request_id))
+        await self._changes.add_starter(request.process_definition_id, starter, request.request_id)
         return mapping.candidate(starter)
 
     async def GetProcessDefinitionIdentityLink(
@@ -167,13 +164,5 @@ class RepositoryService(repository_service_pb2_grpc.RepositoryServiceServicer):
         self, request: pb.DeleteProcessDefinitionIdentityLinkRequest, context: RpcContext
     ) -> pb.DeleteProcessDefinitionIdentityLinkResponse:
         starter = mapping.linked(request)
-        await _told(self._changes.remove_starter(request.process_definition_id, starter, request.request_id))
+        await self._changes.remove_starter(request.process_definition_id, starter, request.request_id)
         return pb.DeleteProcessDefinitionIdentityLinkResponse()
-
-
-async def _told(asked: Awaitable[T]) -> T:
-    """Await a use case; what it refuses becomes what this service answers."""
-    try:
-        return await asked
-    except Refused as refused:
-        raise domain_error(refused) from refused

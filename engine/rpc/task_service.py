@@ -1,3 +1,4 @@
+# ruff: noqa: N802, ARG002 - gRPC gives the methods their names and every one of them a context
 """TaskService: work for people. Translates; what happens is decided by the kernel or on a standalone task's row."""
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from google.api import httpbody_pb2
 from engine.app.queries import TaskFilter, TaskQueries
 from engine.app.standalone import TaskCommands
 from engine.app.task_remarks import TaskRemarks
-from engine.app.task_variables import TaskVariables
+from engine.app.variable_changes import TaskVariables
 from engine.rpc import mapping_lists as lists
 from engine.rpc import mapping_remarks as remarks
 from engine.rpc import mapping_tasks as mapping
@@ -200,9 +201,7 @@ class TaskService(task_service_pb2_grpc.TaskServiceServicer):
         for found in await self._remarks.comments(request.task_id):
             yield remarks.comment(found)
 
-    async def CreateTaskComment(
-        self, request: pb.CreateTaskCommentRequest, context: RpcContext
-    ) -> task_pb2.Comment:
+    async def CreateTaskComment(self, request: pb.CreateTaskCommentRequest, context: RpcContext) -> task_pb2.Comment:
         wanted = remarks.new_comment(request, caller_of(context))
         return remarks.comment(
             await self._remarks.add(wanted, of_instance=request.save_process_instance_id, request_id=request.request_id)

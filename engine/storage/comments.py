@@ -54,14 +54,14 @@ class CommentRows:
         comments: list[Comment] = self._writes.read(work)
         return comments
 
-    def remove(self, task_id: str, comment_id: str) -> bool:
+    def remove(self, task_id: str, comment_id: str, request_id: str = "") -> bool:
         """Delete a remark of a task; says whether there was one."""
 
         def work(connection: Connection) -> Reply:
             wanted = (table.c.id == comment_id, table.c.task_id == task_id, table.c.kind == COMMENT)
             return {"removed": connection.execute(delete(table).where(*wanted)).rowcount > 0}
 
-        return bool(self._writes.run(work)["removed"])
+        return bool(self._writes.run(work, request_id)["removed"])
 
 
 def _comment(row: Row[Any]) -> Comment:

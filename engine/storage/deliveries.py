@@ -33,8 +33,7 @@ def deliveries(writer: Writer, throw_ids: Sequence[str], now: datetime, limit: i
     """Deliveries of these throws or, if none is named, all that are due; ends its transaction."""
     present = text_of_moment(now)
     asked = _OF_THROWS.of(list(throw_ids), present, limit) if throw_ids else _DUE.of(present, limit)
-    rows = writer.run([asked])[0].rows
-    writer.rollback()
+    rows = writer.read(asked)
     return [
         Delivery(
             key=(row[0], row[1]),

@@ -60,6 +60,5 @@ def find(writer: Writer, targets: Targets) -> Found:
 
 def committed(writer: Writer, command_ids: list[str]) -> dict[str, dict[str, object]]:
     """Look up commands whose commit got no answer."""
-    rows = writer.run([_COMMITTED.of(command_ids)])[0].rows
-    writer.rollback()
+    rows = writer.read(_COMMITTED.of(command_ids))
     return {command_id: from_json(reply) for command_id, reply in rows}

@@ -108,7 +108,7 @@ SUBSCRIPTION_COLUMNS: Final = (
     "created_at",
 )
 SCOPE: Final = "scope"
-ENGINE_LANE, DEFINITION_LANE, DEAD_LANE, SUSPENDED_LANE = "engine", "definition", "dead", "suspended"
+ENGINE_LANE, DEFINITION_LANE, DEAD_LANE, SUSPENDED_LANE = "engine", "repository", "dead", "suspended"
 
 
 def instance_of(row: Row) -> st.Instance:

@@ -22,6 +22,8 @@ Work = Callable[[Connection], Reply]
 
 ATTEMPTS: Final = 8
 """How often a transaction is tried that the database gives up for another one's sake."""
+FORGOTTEN_AT_ONCE: Final = 100
+"""Old answers that one request takes away; more than one comes, so the table does not grow."""
 
 
 class SmallWrites:
@@ -76,7 +78,11 @@ class SmallWrites:
 
     def _remember(self, connection: Connection, request_id: str, reply: Reply) -> None:
         now = self._clock.now()
-        connection.execute(delete(answer).where(answer.c.created_at < now - self._retention))
+        old = select(answer.c.request_id).where(answer.c.created_at < now - self._retention).limit(FORGOTTEN_AT_ONCE)
+        forgotten = list(connection.execute(old).scalars())
+        if forgotten:
+            # By primary key, so that no range is locked that another request is about to write into.
+            connection.execute(delete(answer).where(answer.c.request_id.in_(forgotten)))
         row = {"request_id": request_id, "reply": to_json(reply), "created_at": now}
         connection.execute(insert(answer).values(row))
 

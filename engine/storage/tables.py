@@ -241,8 +241,9 @@ job: Final = _table(
 )
 """Work for later; the fields of `state.Job`. A timer start event's job has empty `root_id` and `instance_id`.
 
-`lane` says who may take it: engine (timer, async), external, http; dead or suspended: nobody. `available_at` says from
-when on: its due date or, while somebody holds its lease, the end of the lease. Both follow from the other columns.
+`lane` says who may take it: engine (timer, async), external, http, repository (scheduled changes of definitions); dead
+or suspended: nobody. `available_at` says from when on: its due date or, while somebody holds its lease, the end of the
+lease. Both follow from the other columns.
 """
 
 subscription: Final = _table(

@@ -29,7 +29,7 @@ from host.cli.output import complain
 app: Final = typer.Typer(
     name="flowloom",
     help="Run BPMN 2.0 processes on a mesh of gRPC services, as Flowable does.\n\n"
-    "Start with 'flowloom up' (or see it all in 'flowloom demo'), then 'flowloom deploy', 'start', 'tasks', 'complete'.",
+    "Begin with 'flowloom up', or see it all in 'flowloom demo'. Then 'flowloom deploy', 'start', 'tasks', 'complete'.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -68,6 +68,6 @@ def main() -> None:
         # The reader of our output (head, less) has seen enough.
         sys.stderr.close()
         sys.exit(141)
-    except Exception as failed:  # noqa: BLE001 - the last line of defence of a program for people
+    except Exception as failed:
         complain("internal", f"{type(failed).__name__}: {failed}")
         sys.exit(1)

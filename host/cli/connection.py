@@ -72,7 +72,10 @@ def request_id() -> str:
 
 
 async def _within(target: str, call: Callable[[Mesh], Awaitable[T]]) -> T:
-    options = (("grpc.max_receive_message_length", MAX_MESSAGE_BYTES), ("grpc.max_send_message_length", MAX_MESSAGE_BYTES))
+    options = (
+        ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+        ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
+    )
     async with grpc.aio.insecure_channel(target, options=options) as channel, asyncio.timeout(CALL_SECONDS):
         return await call(
             Mesh(

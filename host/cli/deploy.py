@@ -18,7 +18,8 @@ def deploy(
     name: Annotated[str | None, typer.Option(help="Name of the deployment; by default that of the first file.")] = None,
     tenant: Annotated[str, typer.Option(help="Tenant to deploy for.")] = "",
     skip_unchanged: Annotated[
-        bool, typer.Option("--skip-unchanged", help="Do nothing if the latest deployment of that name has the same files.")
+        bool,
+        typer.Option("--skip-unchanged", help="Do nothing if the latest deployment of that name has the same files."),
     ] = False,
     target: TargetOption = DEFAULT_TARGET,
     to_json: JsonOption = False,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from enum import Enum
+from enum import StrEnum
 from typing import Annotated, Final
 
 import typer
@@ -27,7 +27,7 @@ COLUMNS: Final = (
 JobArgument = Annotated[str, typer.Argument(metavar="JOB_ID", help="Id of the job.", show_default=False)]
 
 
-class Kind(str, Enum):
+class Kind(StrEnum):
     """Where a job lies."""
 
     DUE = "due"

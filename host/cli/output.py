@@ -23,7 +23,7 @@ PIPED_WIDTH: Final = 200
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column of a table: its title and the field of the API's JSON that it shows; `wrap` where long text may break."""
+    """A column of a table: its title, the field of the API's JSON that it shows, and whether long text may break."""
 
     title: str
     field: str
@@ -87,4 +87,10 @@ def _text(value: object) -> str:
         return "yes" if value else "no"
     if isinstance(value, float) and value.is_integer():
         return str(int(value))
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False) if isinstance(value, dict | list) else str(value)
+    return (
+        value
+        if isinstance(value, str)
+        else json.dumps(value, ensure_ascii=False)
+        if isinstance(value, dict | list)
+        else str(value)
+    )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from enum import Enum
+from enum import StrEnum
 from typing import Annotated
 
 import typer
@@ -11,7 +11,7 @@ from host.cli.output import complain
 from mesh.settings import SettingsError
 
 
-class Service(str, Enum):
+class Service(StrEnum):
     """What can be served alone."""
 
     ENGINE = "engine"

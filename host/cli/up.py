@@ -46,7 +46,7 @@ def up(
         quiet=quiet,
     )
     try:
-        run(options, (lambda mesh: None) if quiet else _welcome)
+        run(options) if quiet else run(options, _welcome)
     except (RuntimeError, OSError, SettingsError) as failed:
         complain("not-started", str(failed))
         raise typer.Exit(1) from failed

@@ -35,7 +35,7 @@ INT64_MIN, INT64_MAX = -(2**63), 2**63 - 1
 
 
 def read_variables(given: Sequence[str] | None, as_json: str = "") -> list[Variable]:
-    """Return the variables of a command line. Raises typer.BadParameter, saying what was expected and what was found."""
+    """Return the variables of a command line. Raises typer.BadParameter for what cannot be read."""
     found: dict[str, tuple[str, Any]] = {}
     for name, value in _json_object(as_json).items():
         found[name] = _typed(value)

@@ -18,7 +18,7 @@ from pymysql.constants import CLIENT, COMMAND, FIELD_TYPE
 from pymysql.converters import conversions
 
 from mesh.db.errors import CommitUnknown, ConnectionLost, StatementTooLarge, classify
-from mesh.db.statements import COMMIT, Result, Statement
+from mesh.db.statements import COMMIT, Result, Row, Statement
 
 PACKET_BYTES: Final = 8 * 1024 * 1024
 """A packet longer than this is sent in parts; the server's own limit may be lower."""
@@ -71,20 +71,42 @@ class Writer(ABC):
         try:
             results = self._send(packet) if hook is None else self._send_watched(packet, hook)
         except Exception as error:
-            found = classify(error)
-            if isinstance(found, ConnectionLost):
-                self.close()
-                if commits and not isinstance(found, CommitUnknown):
-                    found = CommitUnknown(str(found))
-            else:
-                self.rollback()
-            if found is None:
-                raise
+            found = self._after(error)
+            if commits and isinstance(found, ConnectionLost) and not isinstance(found, CommitUnknown):
+                raise CommitUnknown(str(found)) from error
             raise found from error
         self.counters.statements += len(packet)
         self.counters.round_trips += 1
         self.counters.commits += commits
         return results
+
+    def _after(self, error: Exception) -> Exception:
+        """Leave nothing open behind an error; return what it is."""
+        found = classify(error)
+        if isinstance(found, ConnectionLost):
+            self.close()
+        else:
+            self.rollback()
+        return error if found is None else found
+
+    def read(self, statement: Statement) -> Sequence[Row]:
+        """Execute a query of its own, which takes part in no transaction and locks nothing; return its rows.
+
+        Only between transactions. Raises as `run` does.
+        """
+        hook = self._hook()
+        number = self._next_number() if hook is not None else 0
+        try:
+            if hook is not None:
+                hook.before_statement(number, statement.text)
+            rows = self._read(statement)
+            if hook is not None:
+                hook.after_statement(number, statement.text)
+        except Exception as error:
+            raise self._after(error) from error
+        self.counters.statements += 1
+        self.counters.round_trips += 1
+        return rows
 
     def _send_watched(self, packet: Sequence[Statement], hook: StatementHook) -> list[Result]:
         results: list[Result] = []
@@ -100,6 +122,9 @@ class Writer(ABC):
 
     @abstractmethod
     def _send(self, packet: Sequence[Statement]) -> list[Result]: ...
+
+    @abstractmethod
+    def _read(self, statement: Statement) -> Sequence[Row]: ...
 
     @abstractmethod
     def _commit_watched(self, number: int, hook: StatementHook) -> Result: ...
@@ -167,6 +192,10 @@ class MySqlWriter(Writer):
                 size += len(text) + 1
         results += self._exchange(chunk)
         return results if len(results) == len(packet) else _join(results, [len(texts) for texts in spelled])
+
+    def _read(self, statement: Statement) -> Sequence[Row]:
+        # The end of the transaction lets go of the table's metadata lock, for which a migration would wait.
+        return self._exchange([*statement.mysql(self._limit), "COMMIT"])[0].rows
 
     def _exchange(self, texts: list[str]) -> list[Result]:
         query = ";".join(texts).encode("utf-8", "surrogateescape")
@@ -246,6 +275,9 @@ class SqliteWriter(Writer):
     def _send(self, packet: Sequence[Statement]) -> list[Result]:
         self._begin()
         return [statement.sqlite(self._cursor) for statement in packet]
+
+    def _read(self, statement: Statement) -> Sequence[Row]:
+        return statement.sqlite(self._cursor).rows
 
     def _commit_watched(self, number: int, hook: StatementHook) -> Result:
         self._cursor.execute("COMMIT")

@@ -127,7 +127,7 @@ class Driver(Protocol):
     async def instance(self, instance_id: str) -> Instance | None:
         """Return a running instance, None if it is over."""
 
-    async def called(self, instance_id: str, deep: bool) -> list[str]:
+    async def called_instances(self, instance_id: str, deep: bool) -> list[str]:
         """Return the running instances that it called, at all levels if `deep`."""
 
     async def count_running(self, key: str) -> int: ...
@@ -204,5 +204,5 @@ class Driver(Protocol):
     async def historic_variables(self, instance_id: str, deep: bool) -> list[dict[str, Any]]:
         """Return variables of instances with their last values, not those of tasks and inner scopes."""
 
-    async def activities(self, instance_id: str) -> Sequence[Activity]:
+    async def activities(self, instance_id: str) -> list[Activity]:
         """Return the element instances in the order of their starts."""

@@ -71,7 +71,7 @@ async def _end(run: CaseRun, args: Args) -> Mismatch | None:
 
 
 async def _called(run: CaseRun, args: Args) -> Mismatch | None:
-    found = len(await run.driver.called(run.instance(args), _deep(args)))
+    found = len(await run.driver.called_instances(run.instance(args), _deep(args)))
     return _unless(found == args["called"], f"{args['called']} called instances", str(found))
 
 
@@ -90,7 +90,7 @@ async def _at(run: CaseRun, args: Args) -> Mismatch | None:
 
 async def _jobs(run: CaseRun, args: Args) -> Mismatch | None:
     instance_id = run.instance(args)
-    scopes = [instance_id, *(await run.driver.called(instance_id, deep=True) if _deep(args) else ())]
+    scopes = [instance_id, *(await run.driver.called_instances(instance_id, deep=True) if _deep(args) else ())]
     for word, count in args["jobs"].items():
         jobs = [job for each in scopes for kind in JOB_KINDS[word] for job in await run.driver.jobs(each, kind)]
         fitting = [job for job in jobs if _is_of(job, word)]
@@ -108,7 +108,7 @@ def _is_of(job: Job, word: str) -> bool:
 
 async def _subscriptions(run: CaseRun, args: Args) -> Mismatch | None:
     instance_id = run.instance(args)
-    scopes = [instance_id, *(await run.driver.called(instance_id, deep=True) if _deep(args) else ())]
+    scopes = [instance_id, *(await run.driver.called_instances(instance_id, deep=True) if _deep(args) else ())]
     found = [each for scope in scopes for each in await run.driver.subscriptions(scope)]
     for kind, names in args["subscriptions"].items():
         mismatch = _unless_equal(f"{kind} subscriptions", names, [each.name for each in found if each.kind == kind])
@@ -185,7 +185,7 @@ async def _variable_scopes(run: CaseRun, args: Args) -> tuple[list[dict[str, Any
             [{str(each.get("name", "")): value_of(each)} for each in past] if _deep(args) else [from_variables(past)]
         )
         return scopes, known is not None and known.state in ENDED_STATES
-    called = await run.driver.called(instance_id, deep=True) if _deep(args) else []
+    called = await run.driver.called_instances(instance_id, deep=True) if _deep(args) else []
     return [await run.driver.variables(each) for each in (instance_id, *called)], True
 
 
@@ -209,7 +209,7 @@ async def _history(run: CaseRun, args: Args) -> Mismatch | None:
     return None
 
 
-async def _settled_activities(run: CaseRun, instance_id: str) -> Sequence[Activity]:
+async def _settled_activities(run: CaseRun, instance_id: str) -> list[Activity]:
     """Return the history once it shows all elements where tokens wait, so that what is missing is not just late.
 
     An asynchronous element is not in the history before its job runs, so we go on with what there is after a while.

@@ -103,7 +103,7 @@ class GrpcDriver:
         found = await _found(self._runtime.GetProcessInstance, request)
         return shapes.instance(found) if found is not None else None
 
-    async def called(self, instance_id: str, deep: bool) -> list[str]:
+    async def called_instances(self, instance_id: str, deep: bool) -> list[str]:
         if deep:
             request = runtime_service_pb2.ListProcessInstancesRequest(root_process_instance_id=instance_id)
         else:

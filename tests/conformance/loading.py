@@ -22,12 +22,20 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Deployment:
+    """Models that are deployed together before the first step."""
+
+    models: tuple[str, ...]
+    tenant: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
     """One case. `problem` says why it cannot be run (empty: it can); it counts as failed then."""
 
     id: str
     tier: int
-    deployments: tuple[tuple[str, ...], ...] = ()
+    deployments: tuple[Deployment, ...] = ()
     steps: tuple[Step, ...] = ()
     problem: str = ""
 
@@ -92,14 +100,16 @@ def read_case(text: str, expected_id: str) -> Case:
     )
 
 
-def _deployments(document: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
+def _deployments(document: Mapping[str, Any]) -> Iterator[Deployment]:
     models = document.get("models") or []
     if models:
-        yield tuple(_names(models, "models"))
+        yield Deployment(models=tuple(_names(models, "models")))
     for entry in document.get("deployments") or []:
-        if isinstance(entry, Mapping):
-            entry = entry.get("models")
-        yield tuple(_names([entry] if isinstance(entry, str) else entry, "deployments"))
+        given = entry if isinstance(entry, Mapping) else {"models": [entry] if isinstance(entry, str) else entry}
+        unknown = sorted(set(map(str, given)) - {"models", "tenant"})
+        if unknown:
+            raise ValueError(f"expected deployments with models and tenant, found {unknown[0]}")
+        yield Deployment(models=tuple(_names(given.get("models"), "deployments")), tenant=str(given.get("tenant", "")))
 
 
 def _names(given: object, where: str) -> Sequence[str]:

@@ -51,4 +51,6 @@ async def _read(name: str, model: bytes, driver: Driver) -> tuple[Reading, bool]
 def is_precise(message: str, model: bytes) -> bool:
     """Tell whether a refusal names a line, or an id of the model."""
     ids = IDS.findall(model.decode("utf-8", errors="replace"))
-    return LINE.search(message) is not None or any(each in message for each in ids)
+    return LINE.search(message) is not None or any(
+        re.search(rf"(?<![\w-]){re.escape(each)}(?![\w-])", message) for each in ids
+    )

@@ -87,7 +87,7 @@ class RestDriver:
         found = await self._found(f"{ENGINE}/runtime/process-instances/{_part(instance_id)}")
         return shapes.instance(found) if found is not None else None
 
-    async def called(self, instance_id: str, deep: bool) -> list[str]:
+    async def called_instances(self, instance_id: str, deep: bool) -> list[str]:
         relation = "rootProcessInstanceId" if deep else "superProcessInstanceId"
         found = await self._all(f"{ENGINE}/runtime/process-instances", **{relation: instance_id})
         return [each["id"] for each in found if each["id"] != instance_id]

@@ -40,8 +40,9 @@ async def _failure_of(case: Case, run: CaseRun) -> tuple[str, bool]:
     place = "step 0"
     try:
         async with asyncio.timeout(CASE_SECONDS):
-            for models in case.deployments:
-                await attempt(f"the deployment of {', '.join(models)}", None, steps.deploy_models(run, list(models)))
+            for deployment in case.deployments:
+                act = steps.deploy_models(run, list(deployment.models), deployment.tenant)
+                await attempt(f"the deployment of {', '.join(deployment.models)}", None, act)
             for step in case.steps:
                 place = f"step {step.number}"
                 await steps.do_step(run, step)

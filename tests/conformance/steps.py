@@ -235,7 +235,7 @@ async def _clock(run: CaseRun, args: Args) -> None:
 
 async def _retry(run: CaseRun, args: Args) -> None:
     instance_id = run.instance(args)
-    for each in (instance_id, *await run.driver.called(instance_id, deep=True)):
+    for each in (instance_id, *await run.driver.called_instances(instance_id, deep=True)):
         for job in await run.driver.jobs(each, "deadletter-jobs"):
             await attempt(f"a retry of job {job.id}", None, run.driver.revive(job.id))
 

@@ -14,7 +14,7 @@ from engine.app.queries.filters import (
     VariableCondition,
     VariableInstanceFilter,
 )
-from engine.app.queries.paging import DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE, Listed, Page
+from engine.app.queries.paging import DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE, MAX_TREES_IN_MEMORY, Listed, Page
 from engine.app.queries.ports import (
     ConsistencyQueries,
     JobQueries,
@@ -49,6 +49,7 @@ __all__ = [
     "LOCAL",
     "MAX_FINDINGS",
     "MAX_PAGE_SIZE",
+    "MAX_TREES_IN_MEMORY",
     "ActivityInstanceFilter",
     "ActivityInstanceView",
     "ConsistencyQueries",

@@ -13,6 +13,9 @@ DEFAULT_PAGE_SIZE: Final = 10
 MAX_PAGE_SIZE: Final = 10_000
 """Rows of a page at most; asking for more is refused."""
 
+MAX_TREES_IN_MEMORY: Final = 1_000
+"""Instances whose executions are read to sort or count them, where no index can (executions are not a table)."""
+
 ASCENDING: Final = "asc"
 DESCENDING: Final = "desc"
 

@@ -123,9 +123,10 @@ class RuntimeQueries(Protocol):
     async def get_execution_variable(self, execution_id: str, name: str, scope: str = "") -> NamedVariable: ...
 
     async def list_activity_instances(self, wanted: ActivityInstanceFilter, page: Page) -> Listed[ActivityInstanceView]:
-        """Sorts: startTime, id, activityId, activityName, activityType, endTime, executionId, processInstanceId.
+        """Sorts: processInstanceId, tenantId, startTime, id, activityId, activityName, activityType, endTime.
 
-        Also tenantId; default startTime. InvalidArgument also for more than `MAX_TREES_IN_MEMORY` instances to sort.
+        Also executionId; the default is processInstanceId: of one instance, oldest first. With the first two `total`
+        is None, and the others are refused, where more than `MAX_TREES_IN_MEMORY` instances would have to be read.
         """
         ...
 

@@ -9,21 +9,11 @@ from engine.kernel.definition import Definition, ElementKind, Family, Node, Wake
 from engine.kernel.errors import MissingDefinition, failed
 from engine.kernel.expression import Expression, ExpressionError
 from engine.kernel.here import Here
+from engine.kernel.parameters import Parameter, read_parameters
 from engine.kernel.reading import Problem, Reader, Source
 from engine.kernel.state import Instance
 from engine.kernel.turn import Turn, expression_refusal
 from engine.kernel.values import Variable
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Parameter:
-    """One mapping: a source name or expression to a target name or expression."""
-
-    source: str = ""
-    expression: Expression | None = None
-    target: str = ""
-    target_expression: Expression | None = None
-    transient: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +31,7 @@ class CallActivity:
     inputs: tuple[Parameter, ...] = ()
     outputs: tuple[Parameter, ...] = ()
     all_out: bool = False
+    complete_async: bool = False
 
     def results(self, turn: Turn, called: Instance) -> dict[str, Any]:
         """What the called instance gives back, read while it still has its variables."""
@@ -57,7 +48,9 @@ def _read(source: Source, reader: Reader) -> CallActivity:
     extension = source.extension
     ins = list(source.extensions("in"))
     outs = list(source.extensions("out"))
-    key = extension.get("businessKey") or next((i.attributes["businessKey"] for i in ins if "businessKey" in i.attributes), None)
+    key = extension.get("businessKey") or next(
+        (i.attributes["businessKey"] for i in ins if "businessKey" in i.attributes), None
+    )
     return CallActivity(
         called=reader.expression(
             source, source.attributes.get("calledElement") or extension.get("calledElement"), "calledElement"
@@ -71,20 +64,10 @@ def _read(source: Source, reader: Reader) -> CallActivity:
         instance_name=reader.expression(source, extension.get("processInstanceName"), "processInstanceName"),
         id_variable=extension.get("processInstanceIdVariableName", extension.get("idVariableName", "")),
         local_results=source.flag("useLocalScopeForOutParameters"),
-        inputs=tuple(_parameter(source, reader, i) for i in ins if "target" in i.attributes or "targetExpression" in i.attributes),
-        outputs=tuple(_parameter(source, reader, o) for o in outs if "target" in o.attributes or "targetExpression" in o.attributes),
+        inputs=read_parameters(ins, reader, source),
+        outputs=read_parameters(outs, reader, source),
+        complete_async=source.flag("completeAsync"),
         all_out=any(o.attributes.get("variables") == "all" for o in outs),
-    )
-
-
-def _parameter(source: Source, reader: Reader, found: Source) -> Parameter:
-    attributes = found.attributes
-    return Parameter(
-        source=attributes.get("source", ""),
-        expression=reader.expression(source, attributes.get("sourceExpression"), "sourceExpression"),
-        target=attributes.get("target", ""),
-        target_expression=reader.expression(source, attributes.get("targetExpression"), "targetExpression"),
-        transient=attributes.get("transient", "").lower() == "true",
     )
 
 
@@ -115,14 +98,14 @@ def _enter(here: Here) -> None:
     if props.id_variable:
         here.set_variable(props.id_variable, called.id)
     _map_in(here, props, called)
-    instances.set_off(here.turn, called, definition, _plain_start(here, definition))
+    instances.set_off(here.turn, called, definition, _start_of(here, definition))
 
 
-def _plain_start(here: Here, definition: Definition) -> Node:
-    start = definition.process.start
+def _start_of(here: Here, definition: Definition) -> Node:
+    start = definition.process.start or next(iter(definition.starts), None)
     if start is None:
         raise here.refuse(
-            "no-start-event", f"expected process '{definition.key}' to have a plain start event, found none"
+            "no-start-event", f"expected process '{definition.key}' to have a start event, found none"
         )
     return start
 

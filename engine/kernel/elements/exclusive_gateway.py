@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from typing import Final
 
 from engine.kernel.definition import ElementKind, Family, Node
-from engine.kernel.here import Here
 from engine.kernel.flows import no_way_out
+from engine.kernel.here import Here
 from engine.kernel.reading import Problem
 
 

@@ -34,9 +34,7 @@ def _read(source: Source, reader: Reader) -> HttpTask:
         parsed = reader.expression(source, text, f"field '{found.attributes.get('name', '')}'")
         if parsed is not None:
             fields[found.attributes.get("name", "")] = parsed
-    return HttpTask(
-        fields=fields
-    )
+    return HttpTask(fields=fields)
 
 
 def _check(node: Node) -> Iterator[Problem]:

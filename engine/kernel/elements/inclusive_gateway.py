@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from typing import Final
 
 from engine.kernel.definition import ElementKind, Family, Node, Wake
+from engine.kernel.flows import choose
 from engine.kernel.here import Here
 from engine.kernel.joins import merge, tokens_at
-from engine.kernel.flows import choose
 from engine.kernel.reading import Problem
 
 

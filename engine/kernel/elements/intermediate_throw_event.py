@@ -12,6 +12,4 @@ def _enter(here: Here) -> None:
         here.leave()
 
 
-KIND: Final = ElementKind(
-    tag="intermediateThrowEvent", type="throwEvent", family=Family.EVENT, enter=_enter
-)
+KIND: Final = ElementKind(tag="intermediateThrowEvent", type="throwEvent", family=Family.EVENT, enter=_enter)

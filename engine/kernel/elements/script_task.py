@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Final
 
 from engine.kernel.definition import ElementKind, Family, Node
-from engine.kernel.expression import Expression
 from engine.kernel.here import Here
 from engine.kernel.reading import Problem, Reader, Source
 from engine.kernel.scripting import EXPRESSION_LANGUAGES, JAVASCRIPT, run_script

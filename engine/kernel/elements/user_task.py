@@ -11,7 +11,9 @@ from engine.kernel.definition import ElementKind, Family
 from engine.kernel.durations import parse_duration, parse_moment
 from engine.kernel.expression import Expression, ExpressionError
 from engine.kernel.here import Here, to_text
+from engine.kernel.listeners import ALL, ASSIGNMENT, CREATE, TASK_EVENTS, Listener, of_event, read_listeners, run
 from engine.kernel.reading import Reader, Source
+from engine.kernel.state import Task
 
 DEFAULT_PRIORITY: Final = 50
 
@@ -32,7 +34,17 @@ class UserTask:
     form_key: Expression | None = None
     task_id_variable: str = ""
     completer_variable: str = ""
+    listeners: tuple[Listener, ...] = ()
     raw: dict[str, str] = field(default_factory=dict)
+
+    def texts(self, here: Here) -> dict[str, str]:
+        """What a task says of itself, by field of `state.Task`."""
+        return {
+            "name": _text(here, self.name, self.raw["name"]),
+            "description": _text(here, self.description, self.raw["description"]),
+            "category": _text(here, self.category, self.raw["category"]),
+            "form_key": _text(here, self.form_key, self.raw["formKey"]),
+        }
 
 
 def _read(source: Source, reader: Reader) -> UserTask:
@@ -58,6 +70,7 @@ def _read(source: Source, reader: Reader) -> UserTask:
         form_key=_lenient(extension.get("formKey", ""), reader, source),
         task_id_variable=extension.get("taskIdVariableName", ""),
         completer_variable=extension.get("taskCompleterVariableName", ""),
+        listeners=read_listeners(source, reader, "taskListener", TASK_EVENTS, ALL),
         raw={
             "name": name,
             "description": documentation,
@@ -124,17 +137,14 @@ def _enter(here: Here) -> None:
             task_id=task_id,
             execution_id=here.execution.id,
             element_id=here.node.id,
-            name=_text(here, props.name, props.raw["name"]),
             at=here.now,
-            description=_text(here, props.description, props.raw["description"]),
             assignee=here.text(props.assignee),
             owner=here.text(props.owner),
             priority=_priority(here, props.priority),
             due_at=_due(here, props.due_date),
-            category=_text(here, props.category, props.raw["category"]),
-            form_key=_text(here, props.form_key, props.raw["formKey"]),
             tenant_id=here.instance.tenant_id,
             definition_id=here.instance.definition_id,
+            **props.texts(here),
         )
     )
     for group in _candidates(here, props.candidate_groups):
@@ -143,6 +153,15 @@ def _enter(here: Here) -> None:
         _link(here, task_id, user_id=user)
     if props.task_id_variable:
         here.set_variable(props.task_id_variable, task_id)
+    if props.listeners:
+        _tell(here, props.listeners, here.turn.tree.tasks[task_id])
+
+
+def _tell(here: Here, found: tuple[Listener, ...], task: Task) -> None:
+    """Those of the assignment hear of it before those of the creation (Flowable)."""
+    if task.assignee:
+        run(of_event(found, ASSIGNMENT), here, task)
+    run(of_event(found, CREATE), here, task)
 
 
 def _text(here: Here, expression: Expression | None, raw: str) -> str:

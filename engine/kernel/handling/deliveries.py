@@ -1,7 +1,7 @@
 """Waking what waits: triggers, messages, signals and conditions."""
 
 from engine.kernel import commands as cmd
-from engine.kernel import lifecycle, signals
+from engine.kernel import conditions, lifecycle, signals
 from engine.kernel.definition import Wake
 from engine.kernel.errors import failed, not_found
 from engine.kernel.handling.targets import execution_of, instance_of, require_active
@@ -29,7 +29,9 @@ def trigger(turn: Turn, command: cmd.TriggerExecution) -> None:
     at = Here(turn, instance, execution, node)
     for name, value in command.transient_variables.items():
         at.set_transient(name, value)
-    lifecycle.wake(turn, instance, execution, node.id, Wake(kind=TRIGGER, variables=dict(command.variables), wait_id=wait.id))
+    lifecycle.wake(
+        turn, instance, execution, node.id, Wake(kind=TRIGGER, variables=dict(command.variables), wait_id=wait.id)
+    )
 
 
 def message(turn: Turn, command: cmd.DeliverMessage) -> None:
@@ -93,19 +95,8 @@ def signal(turn: Turn, command: cmd.DeliverSignal) -> dict[str, Value]:
 
 
 def evaluate_conditions(turn: Turn, command: cmd.EvaluateConditions) -> None:
-    """Set the variables, then test every conditional event that waits in the instance (Flowable tests them only here)."""
+    """Set the variables, then test every conditional event that waits in the instance."""
     instance = require_active(instance_of(turn, command.instance_id))
     root = lifecycle.root_execution(instance, turn.definition_of(instance).process)
     Here(turn, instance, root, turn.definition_of(instance).process).set_variables(command.variables)
-    for execution in (root, *list(instance.executions.values())):
-        for wait in list(execution.waits):
-            if wait.kind == CONDITIONAL:
-                turn.later(execution.id, _test, instance, execution, wait)
-
-
-def _test(turn: Turn, instance: Instance, execution: Execution, wait: Wait) -> None:
-    if not turn.alive(instance, execution.id) or wait not in execution.waits:
-        return
-    event = turn.definition_of(instance).nodes[wait.element_id]
-    if Here(turn, instance, execution, event).value(event.event.condition) is True:
-        lifecycle.wake(turn, instance, execution, wait.element_id, Wake(kind=CONDITIONAL, wait_id=wait.id))
+    conditions.test_all(turn, instance)

@@ -2,13 +2,14 @@
 
 from engine.kernel import commands as cmd
 from engine.kernel import events as ev
-from engine.kernel import instances, lifecycle, scopes
+from engine.kernel import instances, scopes
+from engine.kernel.cancelling import cancel_instance
 from engine.kernel.definition import Definition, Node
 from engine.kernel.errors import failed, invalid
 from engine.kernel.handling.targets import instance_of
 from engine.kernel.state import SUSPENDED, TERMINATED, Instance
 from engine.kernel.turn import Turn
-from engine.kernel.values import Value
+from engine.kernel.values import Value, Variable
 
 
 def start(turn: Turn, command: cmd.StartProcess) -> dict[str, Value]:
@@ -34,7 +35,10 @@ def start(turn: Turn, command: cmd.StartProcess) -> dict[str, Value]:
     )
     if command.user_id:
         _link_starter(turn, instance, command.user_id)
-    for name, value in command.variables.items():
+    given: dict[str, Value | Variable] = dict(command.variables)
+    if node.trigger is not None and node.trigger.receive is not None:
+        given = node.trigger.receive(node, given, turn.at)
+    for name, value in given.items():
         scopes.put(turn, instance, instance.id, name, value)
     if command.transient_variables:
         turn.transient[instance.id] = {name: v.value for name, v in command.transient_variables.items()}
@@ -43,7 +47,8 @@ def start(turn: Turn, command: cmd.StartProcess) -> dict[str, Value]:
 
 
 def _default_start(definition: Definition) -> Node | None:
-    return definition.process.start or (definition.starts[0] if len(definition.starts) == 1 else None)
+    """The plain start event, else the first one (Flowable)."""
+    return definition.process.start or next(iter(definition.starts), None)
 
 
 def _link_starter(turn: Turn, instance: Instance, user_id: str) -> None:
@@ -99,4 +104,4 @@ def delete(turn: Turn, command: cmd.DeleteInstance) -> None:
             "delete that one",
             process_instance_id=instance.id,
         )
-    lifecycle.cancel_instance(turn, instance, TERMINATED, command.reason or "deleted")
+    cancel_instance(turn, instance, TERMINATED, command.reason or "deleted")

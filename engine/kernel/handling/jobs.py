@@ -56,42 +56,21 @@ def execute(turn: Turn, command: cmd.ExecuteJob) -> None:
         woken = Wake(kind=TIMER, wait_id=job.id, name=job.repeat, due_at=job.due_at)
         lifecycle.wake(turn, instance, execution, job.element_id, woken)
     elif PARKED in job.payload:
-        _continue_external(turn, instance, execution, job)
+        _continue_parked(turn, instance, execution, job)
     else:
-        _continue(turn, instance, execution)
+        lifecycle.continue_queued(turn, instance, execution, turn.node_of(instance, execution))
 
 
-def _continue(turn: Turn, instance: Instance, execution: Execution) -> None:
-    node = turn.node_of(instance, execution)
-    if execution.leaving:
-        lifecycle.leave(turn, instance, execution, node)
-        return
-    turn.emit(
-        ev.ElementStarted(
-            instance_id=instance.id,
-            execution_id=execution.id,
-            parent_id=execution.parent,
-            element_id=node.id,
-            element_type=node.kind.type,
-            at=turn.at,
-            element_name=node.name,
-            flow_id=execution.flow,
-            scope=node.kind.scope,
-            loop_counter=execution.turn,
-        )
-    )
-    lifecycle.behave(turn, instance, execution, node)
-
-
-def _continue_external(turn: Turn, instance: Instance, execution: Execution, job: Job) -> None:
-    """Go on after a worker: its result, or the BPMN error that it gave."""
+def _continue_parked(turn: Turn, instance: Instance, execution: Execution, job: Job) -> None:
+    """Go on with what was parked: the result of a worker or a called process, or the BPMN error that a worker gave."""
     parked = job.payload[PARKED]
     variables = {name: Variable(kind, value) for name, (kind, value) in parked["variables"].items()}
     if parked.get("error_code"):
         Here(turn, instance, execution, turn.node_of(instance, execution)).set_variables(variables)
         faults.propagate(turn, instance, execution, BpmnError(parked["error_code"], parked.get("error_message", "")))
         return
-    lifecycle.wake(turn, instance, execution, job.element_id, Wake(kind=EXTERNAL, variables=variables, wait_id=job.id))
+    kind = lifecycle.CALLED if job.handler == lifecycle.CALL_COMPLETE_HANDLER else EXTERNAL
+    lifecycle.wake(turn, instance, execution, job.element_id, Wake(kind=kind, variables=variables, wait_id=job.id))
 
 
 def _held_by(job: Job, worker_id: str, lock_token: str) -> None:
@@ -201,6 +180,9 @@ def fail(turn: Turn, command: cmd.FailJob) -> None:
 
 
 def _retry_at(turn: Turn, cycle: Cycle | None, job: Job, retries: int) -> datetime:
+    """When the next attempt is due; a worker that names no time may try again at once (Flowable)."""
+    if job.kind == EXTERNAL:
+        return turn.at
     attempts = cycle.attempts if cycle is not None else turn.env.limits.job_retries
     return next_try(turn.at, max(attempts - retries, 1), cycle, turn.env.limits)
 

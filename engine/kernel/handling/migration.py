@@ -1,15 +1,42 @@
-"""Migration of an instance to another version of its process (Flowable's ProcessMigrationService, one to one mappings)."""
+"""Migration of an instance to another version of its process (Flowable's ProcessMigrationService, one to one mappings).
+
+What has a counterpart of its kind in the corresponding scope stays where it is, with its task, its variables and its
+waits; what is mapped to an element of another kind or in another scope is cancelled and begins anew there.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
 
 from engine.kernel import commands as cmd
 from engine.kernel import events as ev
 from engine.kernel import lifecycle
+from engine.kernel.cancelling import cancel
 from engine.kernel.definition import Definition, Node
-from engine.kernel.errors import FAILED_PRECONDITION, Refused
+from engine.kernel.errors import failed, invalid
+from engine.kernel.handling.modification import close_empty, put_token
 from engine.kernel.handling.targets import instance_of
 from engine.kernel.here import Here
 from engine.kernel.state import Execution, Instance
 from engine.kernel.turn import Turn
 from engine.kernel.values import Value
+from engine.kernel.waits import close
+
+REASON = "migration"
+
+
+@dataclass(slots=True)
+class _Plan:
+    """Which executions stay (by id), which move (with the element that they move to), and what is in the way."""
+
+    former: Definition
+    target: Definition
+    mappings: dict[str, str]
+    stays: set[str] = field(default_factory=set)
+    moves: list[tuple[Execution, Node]] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+
+    def new_id(self, element_id: str) -> str:
+        return self.mappings.get(element_id, element_id)
 
 
 def migrate(turn: Turn, command: cmd.MigrateInstance) -> dict[str, Value]:
@@ -17,22 +44,85 @@ def migrate(turn: Turn, command: cmd.MigrateInstance) -> dict[str, Value]:
     instance = instance_of(turn, command.instance_id)
     former = turn.definition_of(instance)
     target = turn.env.definitions.by_id(command.definition_id)
-    problems = _problems(instance, former, target, command.mappings)
+    unknown = _unknown(former, target, command.mappings)
+    plan = _Plan(former, target, command.mappings)
+    if not unknown:
+        _plan(instance, plan, instance.id)
     if command.validate_only:
-        return {"messages": problems}
-    if problems:
-        raise Refused(
-            FAILED_PRECONDITION,
-            "migration-invalid",
-            "; ".join(problems),
-            process_instance_id=instance.id,
-            process_definition_id=target.id,
+        return {"messages": [*unknown, *plan.problems]}
+    facts = {"process_instance_id": instance.id, "process_definition_id": target.id}
+    if unknown:
+        raise invalid("migration-mapping-unknown", "; ".join(unknown), **facts)
+    if plan.problems:
+        raise failed("migration-invalid", "; ".join(plan.problems), **facts)
+    _carry_out(turn, instance, plan)
+    return {}
+
+
+def _unknown(former: Definition, target: Definition, mappings: dict[str, str]) -> list[str]:
+    """Mapped elements that a definition does not have."""
+    sides = ((former, mappings.keys()), (target, mappings.values()))
+    return [
+        f"expected mapped element '{element}' in {definition.key} version {definition.version}, found none"
+        for definition, elements in sides
+        for element in elements
+        if element not in definition.nodes
+    ]
+
+
+def _plan(instance: Instance, plan: _Plan, scope_id: str) -> None:
+    for execution in instance.children_of(scope_id):
+        _plan_one(instance, plan, execution)
+
+
+def _plan_one(instance: Instance, plan: _Plan, execution: Execution) -> None:
+    new_id = plan.new_id(execution.element)
+    new = plan.target.nodes.get(new_id)
+    if new is not None and _fits(instance, plan, execution, new):
+        plan.stays.add(execution.id)
+        _plan(instance, plan, execution.id)
+    elif execution.scope and execution.element not in plan.mappings:
+        # The scope itself goes; what goes on inside must find its place elsewhere.
+        _plan(instance, plan, execution.id)
+    elif new is None or new.parent is None:
+        target = plan.target
+        plan.problems.append(
+            f"expected element '{new_id}' in {target.key} version {target.version}, found none: map it"
         )
-    elements = {
-        element: command.mappings.get(element, element)
-        for element in former.nodes
-        if command.mappings.get(element, element) != element
-    }
+    elif new.is_event_subprocess or new.kind.tag in ("startEvent", "boundaryEvent"):
+        plan.problems.append(
+            f"expected '{new_id}' to be an element that a token can be put on, found a {new.kind.type}"
+        )
+    else:
+        plan.moves.append((execution, new))
+
+
+def _fits(instance: Instance, plan: _Plan, execution: Execution, new: Node) -> bool:
+    """Whether an execution can simply go on as the new element: same kind, same repetition, corresponding scope."""
+    node = plan.former.nodes[execution.element]
+    if (new.kind.tag, new.kind.variant, new.loop is None) != (node.kind.tag, node.kind.variant, node.loop is None):
+        return False
+    if node.trigger is not None and new.kind.tag == "intermediateCatchEvent" and not execution.race:
+        # What it waits for may be another name or time now, so it waits anew (Flowable).
+        return False
+    if execution.turn is not None:
+        return execution.parent in plan.stays
+    container = new.parent
+    if execution.parent == instance.id:
+        return container is plan.target.process
+    around = instance.executions[execution.parent]
+    return around.id in plan.stays and container is not None and container.id == plan.new_id(around.element)
+
+
+def _carry_out(turn: Turn, instance: Instance, plan: _Plan) -> None:
+    former_nodes = plan.former.nodes
+    elements = {e: plan.new_id(e) for e in former_nodes if plan.new_id(e) != e}
+    leaving = [e for e in instance.executions.values() if e.id not in plan.stays]
+    gone = [e for e in leaving if e.parent == instance.id or e.parent in plan.stays]
+    # Tokens that begin anew are taken away first, while the former definition can still say what they are.
+    for execution in gone:
+        cancel(turn, instance, execution, REASON)
+    target = plan.target
     turn.emit(
         ev.ProcessInstanceMigrated(
             instance_id=instance.id,
@@ -44,63 +134,32 @@ def migrate(turn: Turn, command: cmd.MigrateInstance) -> dict[str, Value]:
             elements=elements,
         )
     )
-    _rearm(turn, instance, former, target, elements)
-    return {}
+    _rearm(turn, instance, target, elements)
+    for _, node in plan.moves:
+        put_token(turn, instance, node)
+    for execution in gone:
+        close_empty(turn, instance, execution.parent, REASON)
 
 
-def _problems(instance: Instance, former: Definition, target: Definition, mappings: dict[str, str]) -> list[str]:
-    """Why the instance cannot go on by the other definition; empty if it can."""
-    found = [f"expected mapped element '{e}' in {former.key} version {former.version}, found none" for e in mappings if e not in former.nodes]
-    found += [f"expected mapped element '{e}' in {target.key} version {target.version}, found none" for e in mappings.values() if e not in target.nodes]
-    if found:
-        return found
-    for execution in instance.executions.values():
-        node = former.nodes[execution.element]
-        new_id = mappings.get(execution.element, execution.element)
-        new = target.nodes.get(new_id)
-        if new is None:
-            found.append(f"expected element '{new_id}' in {target.key} version {target.version}, found none: map it")
-        elif (new.kind.tag, new.kind.variant) != (node.kind.tag, node.kind.variant):
-            found.append(f"expected '{new_id}' to be a {node.kind.type}, found a {new.kind.type}")
-        elif (new.loop is None) != (node.loop is None):
-            found.append(f"expected '{new_id}' to be multi-instance as '{node.id}' is, or neither")
-        elif not _same_scope(instance, execution, new, mappings, target):
-            found.append(f"expected '{new_id}' to lie in the scope that '{node.id}' is in, found it elsewhere")
-    return list(dict.fromkeys(found))
-
-
-def _same_scope(
-    instance: Instance, execution: Execution, new: Node, mappings: dict[str, str], target: Definition
-) -> bool:
-    """Whether the new element's container is where the old one's container goes."""
-    parent = instance.executions.get(execution.parent)
-    while parent is not None and parent.body:
-        parent = instance.executions.get(parent.parent)
-    container = new.parent if new.parent is not None else target.process
-    if parent is None:
-        return container is target.process
-    return container.id == mappings.get(parent.element, parent.element)
-
-
-def _rearm(
-    turn: Turn, instance: Instance, former: Definition, target: Definition, elements: dict[str, str]
-) -> None:
+def _rearm(turn: Turn, instance: Instance, target: Definition, elements: dict[str, str]) -> None:
     """Bring waits in line with the new definition: gone ones close, new ones open, equal ones stay as they are."""
     root = lifecycle.root_execution(instance, target.process)
-    _rearm_host(turn, instance, root, target.process.event_subprocesses_starts(), elements)
+    _rearm_host(turn, instance, root, target.process, target.process.event_subprocesses_starts(), elements)
     for execution in list(instance.executions.values()):
         node = target.nodes[execution.element]
+        if execution.is_frame:
+            continue
         events = [] if execution.turn is not None else list(node.boundary)
         events += node.event_subprocesses_starts() if execution.scope else []
-        _rearm_host(turn, instance, execution, events, elements)
-    del former
+        _rearm_host(turn, instance, execution, node, events, elements)
+        if execution.task:
+            _rewrite_task(turn, instance, execution, node)
 
 
 def _rearm_host(
-    turn: Turn, instance: Instance, host: Execution, events: list[Node], elements: dict[str, str]
+    turn: Turn, instance: Instance, host: Execution, node: Node, events: list[Node], elements: dict[str, str]
 ) -> None:
     wanted = {event.id: event for event in events if event.trigger is not None}
-    node = turn.node_of(instance, host) if host.id != instance.id else turn.definition_of(instance).process
     kept: set[str] = set()
     for wait in list(host.waits):
         new_id = elements.get(wait.element_id, wait.element_id)
@@ -109,9 +168,19 @@ def _rearm_host(
         if new_id in wanted and new_id == wait.element_id:
             kept.add(new_id)
         else:
-            lifecycle.close(turn, instance, host.id, [wait])
+            close(turn, instance, host.id, [wait])
     if host.queued or host.leaving:
         return
     for event_id, event in wanted.items():
         if event_id not in kept and event.trigger is not None:
             event.trigger.arm(Here(turn, instance, host, node), event)
+
+
+def _rewrite_task(turn: Turn, instance: Instance, execution: Execution, node: Node) -> None:
+    """A task takes over the texts of the new version; who works on it stays (Flowable)."""
+    changes: dict[str, Any] = node.props.texts(Here(turn, instance, execution, node))
+    turn.emit(
+        ev.TaskUpdated(
+            instance_id=instance.id, task_id=execution.task, execution_id=execution.id, at=turn.at, changes=changes
+        )
+    )

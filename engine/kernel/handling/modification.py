@@ -1,32 +1,45 @@
 """Change of activity state: tokens are taken from some elements and put on others (Flowable's ChangeActivityState)."""
 
+from collections.abc import Collection
+
 from engine.kernel import commands as cmd
-from engine.kernel import events as ev
 from engine.kernel import lifecycle, scopes
+from engine.kernel.cancelling import cancel
 from engine.kernel.definition import Node
 from engine.kernel.errors import failed, invalid
 from engine.kernel.handling.targets import instance_of, require_active
 from engine.kernel.state import Execution, Instance
 from engine.kernel.turn import Turn
+from engine.kernel.waits import close_event_subprocess_waits
 
 REASON = "change activity state"
 
 
 def change_state(turn: Turn, command: cmd.ChangeState) -> None:
     instance = require_active(instance_of(turn, command.instance_id))
-    root = lifecycle.root_execution(instance, turn.definition_of(instance).process)
     targets = [_node(turn, instance, element_id) for element_id in command.start]
     sources = _sources(turn, instance, command)
     for name, value in command.variables.items():
-        scopes.set_variable(turn, instance, root, name, value)
+        scopes.set_variable(turn, instance, None, name, value)
+    _check_ad_hoc(instance, targets, sources)
     # The new tokens are queued before the old ones go: a scope that both share must not find itself empty in between.
     for node in targets:
-        lifecycle.enter_later(turn, instance, _open_scopes(turn, instance, node, sources), node)
-    for execution in sources:
-        if execution.id in instance.executions:
-            _withdraw(turn, instance, execution)
+        put_token(turn, instance, node, sources)
+    withdraw(turn, instance, sources, REASON)
     if not targets:
         lifecycle.path_ended(turn, instance, instance.id)
+
+
+def put_token(turn: Turn, instance: Instance, node: Node, leaving: Collection[Execution] = ()) -> None:
+    """Queue a token for an element anywhere in the process, opening the scopes around it; `leaving` scopes do not count."""
+    lifecycle.enter_later(turn, instance, _open_scopes(turn, instance, node, leaving), node)
+
+
+def withdraw(turn: Turn, instance: Instance, sources: Collection[Execution], reason: str) -> None:
+    """Cancel tokens, and the scopes around them that they leave empty."""
+    for execution in sources:
+        if instance.executions.get(execution.id) is execution:
+            _withdraw(turn, instance, execution, reason)
 
 
 def _node(turn: Turn, instance: Instance, element_id: str) -> Node:
@@ -45,9 +58,7 @@ def _sources(turn: Turn, instance: Instance, command: cmd.ChangeState) -> list[E
     for element_id in command.cancel:
         _node(turn, instance, element_id)
         standing = [
-            e
-            for e in instance.executions.values()
-            if e.element == element_id and e.turn is None
+            e for e in instance.executions.values() if e.element == element_id and e.turn is None and not e.is_frame
         ]
         if not standing:
             raise failed(
@@ -62,7 +73,24 @@ def _sources(turn: Turn, instance: Instance, command: cmd.ChangeState) -> list[E
     return found
 
 
-def _open_scopes(turn: Turn, instance: Instance, node: Node, sources: list[Execution]) -> str:
+def _check_ad_hoc(instance: Instance, targets: list[Node], sources: list[Execution]) -> None:
+    """A sequential ad-hoc sub-process has one activity at a time."""
+    for node in targets:
+        around = node.parent
+        if around is None or not getattr(around.props, "sequential", False):
+            continue
+        scope = next((e for e in instance.executions.values() if e.element == around.id and not e.body), None)
+        busy = [e for e in instance.children_of(scope.id) if e not in sources] if scope is not None else []
+        if busy:
+            raise failed(
+                "ad-hoc-busy",
+                f"expected no activity to be active in the sequential ad-hoc sub-process '{around.id}', "
+                f"found '{busy[0].element}'",
+                element_id=node.id,
+            )
+
+
+def _open_scopes(turn: Turn, instance: Instance, node: Node, leaving: Collection[Execution]) -> str:
     """The living scope around a node, opened from outside in where it is not open yet."""
     path: list[Node] = []
     container = node.parent
@@ -72,39 +100,33 @@ def _open_scopes(turn: Turn, instance: Instance, node: Node, sources: list[Execu
     scope_id = instance.id
     for inner in reversed(path):
         living = next(
-            (e for e in instance.children_of(scope_id) if e.element == inner.id and not e.body and e not in sources), None
+            (e for e in instance.children_of(scope_id) if e.element == inner.id and not e.body and e not in leaving),
+            None,
         )
         scope_id = living.id if living is not None else _open(turn, instance, scope_id, inner)
     return scope_id
 
 
 def _open(turn: Turn, instance: Instance, parent_id: str, node: Node) -> str:
-    """Begin a sub-process without its start event."""
-    execution_id = turn.env.new_id()
-    turn.emit(
-        ev.ElementStarted(
-            instance_id=instance.id,
-            execution_id=execution_id,
-            parent_id=parent_id,
-            element_id=node.id,
-            element_type=node.kind.type,
-            at=turn.at,
-            element_name=node.name,
-            scope=True,
-        )
-    )
-    execution = instance.executions[execution_id]
+    """Begin a sub-process without its start event. An interrupting event sub-process ends the listening of its scope."""
+    if node.is_event_subprocess and node.start is not None and node.start.interrupting:
+        close_event_subprocess_waits(turn, instance, parent_id)
+    execution = lifecycle.begin(turn, instance, parent_id, node, turn.env.new_id())
     lifecycle.open_scope(turn, instance, execution, node)
     lifecycle.arm_boundary(turn, instance, execution, node)
-    return execution_id
+    return execution.id
 
 
-def _withdraw(turn: Turn, instance: Instance, execution: Execution) -> None:
-    """Cancel a token, and the scopes around it that it leaves empty."""
+def _withdraw(turn: Turn, instance: Instance, execution: Execution, reason: str) -> None:
     scope_id = execution.parent
-    lifecycle.cancel(turn, instance, execution, REASON)
-    while scope_id != instance.id and not instance.children_of(scope_id) and not turn.is_pending(scope_id):
+    cancel(turn, instance, execution, reason)
+    close_empty(turn, instance, scope_id, reason)
+
+
+def close_empty(turn: Turn, instance: Instance, scope_id: str, reason: str) -> None:
+    """Cancel a scope in which nothing is left, and those around it that have held nothing else."""
+    while scope_id in instance.executions and not instance.children.get(scope_id) and not turn.is_pending(scope_id):
         scope = instance.executions[scope_id]
         outer = scope.parent
-        lifecycle.cancel(turn, instance, scope, REASON)
+        cancel(turn, instance, scope, reason)
         scope_id = outer

@@ -4,7 +4,8 @@ from typing import Any
 
 from engine.kernel import commands as cmd
 from engine.kernel import events as ev
-from engine.kernel import lifecycle, scopes
+from engine.kernel import lifecycle, listeners, scopes
+from engine.kernel.cancelling import end_task
 from engine.kernel.definition import Wake
 from engine.kernel.errors import failed, not_found
 from engine.kernel.handling.targets import instance_of, require_active, task_of
@@ -39,18 +40,31 @@ def complete(turn: Turn, command: cmd.CompleteTask) -> None:
         at.set_transient(name, value)
     if command.outcome:
         at.set_variable("outcome", command.outcome)
+    _listen(turn, task, listeners.COMPLETE)
     if node.props.completer_variable and command.user_id:
         at.set_variable(node.props.completer_variable, command.user_id)
-    lifecycle.end_task(turn, instance, execution, completed_by=command.user_id or task.assignee)
+    end_task(turn, instance, execution, completed_by=command.user_id or task.assignee)
     lifecycle.wake(turn, instance, execution, node.id, Wake(kind="task"))
 
 
+def _listen(turn: Turn, task: Task, event: str) -> None:
+    instance = turn.tree.instances[task.instance_id]
+    execution = instance.executions[task.execution_id]
+    node = turn.node_of(instance, execution)
+    found = listeners.of_event(node.props.listeners, event)
+    if found:
+        listeners.run(found, Here(turn, instance, execution, node), task)
+
+
 def _change(turn: Turn, task: Task, changes: dict[str, Any]) -> None:
+    former = task.assignee
     turn.emit(
         ev.TaskUpdated(
             instance_id=task.instance_id, task_id=task.id, execution_id=task.execution_id, at=turn.at, changes=changes
         )
     )
+    if task.assignee and task.assignee != former:
+        _listen(turn, task, listeners.ASSIGNMENT)
 
 
 def claim(turn: Turn, command: cmd.ClaimTask) -> None:
@@ -152,5 +166,3 @@ def _find(turn: Turn, command: cmd.AddIdentityLink | cmd.RemoveIdentityLink) -> 
         if tuple(rest) == wanted:
             return link_id
     return None
-
-

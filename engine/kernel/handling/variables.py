@@ -1,9 +1,9 @@
 """Setting and removing variables from outside."""
 
 from engine.kernel import commands as cmd
-from engine.kernel import scopes
+from engine.kernel import conditions, scopes
 from engine.kernel.errors import ALREADY_EXISTS, MissingVariables, Refused, not_found
-from engine.kernel.handling.targets import execution_of
+from engine.kernel.handling.targets import execution_of, require_active
 from engine.kernel.state import Execution
 from engine.kernel.turn import Turn
 
@@ -15,6 +15,7 @@ def _require_loaded(turn: Turn, execution: Execution) -> None:
 
 def set_variables(turn: Turn, command: cmd.SetVariables) -> None:
     instance, execution = execution_of(turn, command.execution_id)
+    require_active(instance)
     _require_loaded(turn, execution)
     target = None if execution.id == instance.id else execution
     own = turn.tree.variables.get(execution.id, {})
@@ -35,10 +36,12 @@ def set_variables(turn: Turn, command: cmd.SetVariables) -> None:
             scopes.put(turn, instance, execution.id, name, value)
         else:
             scopes.set_variable(turn, instance, target, name, value)
+    conditions.test_all(turn, instance)
 
 
 def remove_variables(turn: Turn, command: cmd.RemoveVariables) -> None:
     instance, execution = execution_of(turn, command.execution_id)
+    require_active(instance)
     _require_loaded(turn, execution)
     names = command.names or list(turn.tree.variables.get(execution.id, {}))
     for name in names:

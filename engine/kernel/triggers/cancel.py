@@ -20,7 +20,9 @@ def _check(node: Node) -> Iterator[Problem]:
     if node.attached_to is not None:
         if node.attached_to.kind.tag != TRANSACTION:
             yield Problem(
-                element_id=node.id, message="expected a cancel boundary event on a transaction, found it elsewhere", line=node.line
+                element_id=node.id,
+                message="expected a cancel boundary event on a transaction, found it elsewhere",
+                line=node.line,
             )
         return
     transaction = node.parent
@@ -28,7 +30,9 @@ def _check(node: Node) -> Iterator[Problem]:
         transaction = transaction.parent
     if transaction is None:
         yield Problem(
-            element_id=node.id, message="expected a cancel end event inside a transaction, found it in none", line=node.line
+            element_id=node.id,
+            message="expected a cancel end event inside a transaction, found it in none",
+            line=node.line,
         )
     elif _boundary_of(transaction) is None:
         yield Problem(
@@ -47,7 +51,9 @@ def _throw(here: Here) -> bool:
     turn, instance = here.turn, here.instance
     transaction = _around(here)
     boundary = _boundary_of(turn.node_of(instance, transaction))
-    assert boundary is not None, "checked at deployment: a transaction that can be cancelled has a cancel boundary event"
+    assert boundary is not None, (
+        "checked at deployment: a transaction that can be cancelled has a cancel boundary event"
+    )
     body = instance.executions.get(transaction.parent)
     host = body if transaction.turn is not None and body is not None else transaction
     turn.emit(

@@ -47,10 +47,14 @@ def _read(source: Source, reader: Reader, event: Source) -> ErrorEvent:
 
 def _check(node: Node) -> Iterator[Problem]:
     if node.kind.tag == "endEvent" and not node.event.code:
-        yield Problem(element_id=node.id, message="expected an errorRef on an error end event, found none", line=node.line)
+        yield Problem(
+            element_id=node.id, message="expected an errorRef on an error end event, found none", line=node.line
+        )
     if node.attached_to is not None and not node.interrupting:
         yield Problem(
-            element_id=node.id, message="expected an error boundary event to be interrupting, found it is not", line=node.line
+            element_id=node.id,
+            message="expected an error boundary event to be interrupting, found it is not",
+            line=node.line,
         )
 
 

@@ -29,9 +29,13 @@ def _check(node: Node) -> Iterator[Problem]:
     throws = node.kind.tag == "intermediateThrowEvent"
     targets = _targets(node)
     if throws and node.outgoing:
-        yield Problem(element_id=node.id, message="expected no sequence flow out of a link throw event, found one", line=node.line)
+        yield Problem(
+            element_id=node.id, message="expected no sequence flow out of a link throw event, found one", line=node.line
+        )
     if not throws and node.incoming:
-        yield Problem(element_id=node.id, message="expected no sequence flow into a link catch event, found one", line=node.line)
+        yield Problem(
+            element_id=node.id, message="expected no sequence flow into a link catch event, found one", line=node.line
+        )
     if throws and len(targets) != 1:
         yield Problem(
             element_id=node.id,

@@ -10,15 +10,17 @@ from engine.kernel import events as ev
 from engine.kernel.definition import Node, Position, TriggerKind
 from engine.kernel.expression import Expression
 from engine.kernel.here import Here
+from engine.kernel.parameters import Parameter, map_values, read_parameters
 from engine.kernel.reading import Reader, Source
 from engine.kernel.state import MESSAGE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Message:
-    """The name, plain or computed when the event is armed."""
+    """The name, plain or computed when the event is armed or thrown; `outputs` are what a thrown one carries."""
 
     name: Expression | None
+    outputs: tuple[Parameter, ...] = ()
 
 
 def _read(source: Source, reader: Reader, event: Source) -> Message:
@@ -36,7 +38,10 @@ def _read(source: Source, reader: Reader, event: Source) -> Message:
     name = message.attributes.get("name", "") or message.extension.get("expression", "")
     if not name:
         reader.problem(message, "expected the message to have a name, found none", event.id)
-    return Message(name=reader.expression(source, name, "message name", event.id))
+    return Message(
+        name=reader.expression(source, name, "message name", event.id),
+        outputs=read_parameters(event.extensions("out"), reader, event),
+    )
 
 
 def name_of(here: Here, node: Node) -> str:
@@ -48,7 +53,7 @@ def _arm(here: Here, node: Node) -> None:
 
 
 def _throw(here: Here) -> bool:
-    variables: dict[str, Any] = {}
+    variables: dict[str, Any] = map_values(here.node.event.outputs, here.value, here.variable)
     here.emit(
         ev.MessageThrown(
             instance_id=here.instance.id,

@@ -5,13 +5,15 @@ Inside the thrower's own tree it arrives in this command; everybody else gets a 
 """
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Final
 
 from engine.kernel import events as ev
 from engine.kernel import signals
 from engine.kernel.definition import Node, Position, TriggerKind
-from engine.kernel.expression import Expression
+from engine.kernel.expression import Expression, MappingContext
 from engine.kernel.here import Here
+from engine.kernel.parameters import Parameter, map_values, plain, read_parameters
 from engine.kernel.reading import Reader, Source
 from engine.kernel.state import SIGNAL
 
@@ -20,9 +22,13 @@ INSTANCE_SCOPE: Final = "processInstance"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Signal:
+    """The name, plain or computed when the event is armed or thrown. `outputs` of a throwing event are the payload,
+    `inputs` of a catching one what it takes from it (Flowable; without any it takes all)."""
+
     name: Expression | None
     within_instance: bool = False
-    inputs: tuple[tuple[str, Expression | None], ...] = ()
+    inputs: tuple[Parameter, ...] = ()
+    outputs: tuple[Parameter, ...] = ()
 
 
 def _read(source: Source, reader: Reader, event: Source) -> Signal:
@@ -38,23 +44,11 @@ def _read(source: Source, reader: Reader, event: Source) -> Signal:
         reader.problem(source, f"expected signalRef to name a signal of the document, found '{reference}'", event.id)
         return Signal(name=None)
     name = signal.attributes.get("name", "")
-    if not name:
-        reader.problem(signal, "expected the signal to have a name, found none", event.id)
     return Signal(
         name=reader.expression(source, name, "signal name", event.id),
         within_instance=signal.extension.get("scope", "") == INSTANCE_SCOPE,
-        inputs=tuple(
-            (
-                found.attributes.get("target", ""),
-                reader.expression(
-                    source,
-                    found.attributes.get("sourceExpression") or "${" + found.attributes.get("source", "") + "}",
-                    "in",
-                    event.id,
-                ),
-            )
-            for found in event.extensions("in")
-        ),
+        inputs=read_parameters(event.extensions("in"), reader, event),
+        outputs=read_parameters(event.extensions("out"), reader, event),
     )
 
 
@@ -71,7 +65,7 @@ def _arm(here: Here, node: Node) -> None:
 def _throw(here: Here) -> bool:
     signal: Signal = here.node.event
     name = name_of(here, here.node)
-    payload: dict[str, Any] = {target: here.value(source) for target, source in signal.inputs}
+    payload: dict[str, Any] = map_values(signal.outputs, here.value, here.variable)
     within = here.instance if signal.within_instance else None
     signals.deliver_inside(here.turn, name, payload, within)
     if not signal.within_instance:
@@ -87,6 +81,15 @@ def _throw(here: Here) -> bool:
     return True
 
 
+def _receive(node: Node, carried: dict[str, Any], now: datetime) -> dict[str, Any]:
+    signal: Signal = node.event
+    if not signal.inputs:
+        return carried
+    known = plain(carried)
+    context = MappingContext(known, now=now)
+    return map_values(signal.inputs, lambda expression: expression.evaluate(context), known.get)
+
+
 TRIGGER: Final = TriggerKind(
     name="signal",
     tag="signalEventDefinition",
@@ -94,4 +97,5 @@ TRIGGER: Final = TriggerKind(
     read=_read,
     arm=_arm,
     throw=_throw,
+    receive=_receive,
 )

@@ -9,6 +9,7 @@ from typing import Final
 
 from engine.kernel import events as ev
 from engine.kernel import lifecycle, loops
+from engine.kernel.cancelling import cancel, cancel_instance
 from engine.kernel.definition import Position, TriggerKind
 from engine.kernel.here import Here
 from engine.kernel.reading import Reader, Source
@@ -31,15 +32,13 @@ def _throw(here: Here) -> bool:
     turn, instance = here.turn, here.instance
     scope_id = here.execution.parent
     here.emit(
-        ev.ElementEnded(
-            instance_id=instance.id, execution_id=here.execution.id, element_id=here.node.id, at=here.now
-        )
+        ev.ElementEnded(instance_id=instance.id, execution_id=here.execution.id, element_id=here.node.id, at=here.now)
     )
     reason = f"terminate end event ({here.node.id})"
     if here.node.event.everything:
         root = turn.tree.instances[turn.tree.root_id]
         own = root is instance
-        lifecycle.cancel_instance(turn, root, COMPLETED, reason, here.node.id if own else "")
+        cancel_instance(turn, root, COMPLETED, reason, here.node.id if own else "")
     elif here.node.event.loop and _end_loop(turn, instance, scope_id):
         pass
     else:
@@ -50,9 +49,9 @@ def _throw(here: Here) -> bool:
 def _end_scope(turn: Turn, instance: Instance, scope_id: str, element_id: str, reason: str) -> None:
     turn.drop(scope_id)
     for child in instance.children_of(scope_id):
-        lifecycle.cancel(turn, instance, child, reason)
+        cancel(turn, instance, child, reason)
     if scope_id == instance.id:
-        lifecycle.end_instance(turn, instance, COMPLETED, element_id, reason)
+        lifecycle.end_instance(turn, instance, element_id, reason)
     else:
         lifecycle.complete_scope(turn, instance, scope_id)
 

@@ -57,7 +57,11 @@ def _read(source: Source, reader: Reader, event: Source) -> Timer:
 
 def _check_literal(source: Source, reader: Reader, timer: Timer, event: Source) -> None:
     try:
-        due_of(timer, lambda e: e.text if e is not None else None, datetime(2020, 1, 1, tzinfo=parse_moment("2020-01-01").tzinfo))
+        due_of(
+            timer,
+            lambda e: e.text if e is not None else None,
+            datetime(2020, 1, 1, tzinfo=parse_moment("2020-01-01").tzinfo),
+        )
     except ValueError as error:
         reader.problem(source, str(error), event.id)
 
@@ -145,7 +149,9 @@ def _arm(here: Here, node: Node) -> None:
     try:
         due, repeat = due_of(node.event, here.value, here.now)
     except ValueError as error:
-        raise Refused("FAILED_PRECONDITION", "bad-timer", f"element '{node.id}': {error}", element_id=node.id) from error
+        raise Refused(
+            "FAILED_PRECONDITION", "bad-timer", f"element '{node.id}': {error}", element_id=node.id
+        ) from error
     repeats = not node.interrupting and (node.attached_to is not None or node.kind.tag == "startEvent")
     here.schedule(TIMER, HANDLER, due_at=due, node=node, repeat=repeat if repeats else "")
 

@@ -95,7 +95,7 @@ def limited(values: Sequence[str], field: str) -> list[str]:
 def like(column: Column, pattern: str, *, sqlite: bool) -> Column:
     """Where % stands for any characters and _ for one, and nothing else has a meaning of its own.
 
-    SQLite's LIKE ignores the case of ASCII letters and of no others; its GLOB compares as MySQL's binary collation does.
+    SQLite's LIKE ignores the case of ASCII letters and of no others; its GLOB compares as MySQL's collation does.
     """
     if sqlite:
         return column.op("GLOB", is_comparison=True)(pattern.translate(_GLOB))

@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, FromClause, Row, Select, select, union
+from sqlalchemy import Connection, FromClause, Row, Select, select, union
 
 from engine.app.queries.filters import ProcessInstanceFilter
 from engine.app.queries.paging import Listed, Page
-from engine.app.queries.views import LOCAL, NamedVariable, ProcessInstanceView
+from engine.app.queries.views import LOCAL, IdentityLinkView, NamedVariable, ProcessInstanceView
 from engine.kernel.state import ACTIVE, SUSPENDED
 from engine.storage import tables
 from engine.storage.queries.conditions import Conditions
+from engine.storage.queries.links import read_links
 from engine.storage.queries.listing import Listing, Sorting, fetch
 from engine.storage.queries.predicates import holds_at
 from engine.storage.queries.tokens import only_activity_id
-from engine.storage.queries.variables import named, read_scopes
+from engine.storage.queries.variables import named, read_one, read_scopes
 from mesh.errors import NotFound
 
 _I: Final = tables.instance.c
 _D: Final = tables.process_definition.c
 _L: Final = tables.identity_link.c
+_T: Final = tables.task.c
 
 SORTS: Final = {
     "id": _I.id,
@@ -102,15 +104,32 @@ def require_instance(connection: Connection, instance_id: str) -> None:
         raise not_found(instance_id)
 
 
+def variables_of(connection: Connection, instance_id: str, name: str = "") -> dict[str, NamedVariable]:
+    """The variables of an instance by name, or only the one of that name. Raises NotFound for the instance."""
+    require_instance(connection, instance_id)
+    if not name:
+        return named(read_scopes(connection, [instance_id])[instance_id], LOCAL, instance_id, instance_id)
+    variable = read_one(connection, instance_id, name)
+    return named({name: variable} if variable is not None else {}, LOCAL, instance_id, instance_id)
+
+
+def links_of(connection: Connection, instance_id: str) -> list[IdentityLinkView]:
+    """Who has to do with an instance. Raises NotFound."""
+    require_instance(connection, instance_id)
+    return read_links(connection, instance_id)
+
+
 def list_process_instances(
     connection: Connection, wanted: ProcessInstanceFilter, page: Page, *, sqlite: bool
 ) -> Listed[ProcessInstanceView]:
     """Running instances."""
     read = _reader(with_variables=wanted.include_process_variables)
-    return fetch(connection, Listing(sorting=_SORTING, statement=statement(wanted, sqlite=sqlite), read=read), wanted, page)
+    return fetch(
+        connection, Listing(sorting=_SORTING, statement=statement(wanted, sqlite=sqlite), read=read), wanted, page
+    )
 
 
-def _reader(*, with_variables: bool) -> Any:
+def _reader(*, with_variables: bool) -> Callable[[Connection, Sequence[Row[Any]]], list[ProcessInstanceView]]:
     def read(connection: Connection, rows: Sequence[Row[Any]]) -> list[ProcessInstanceView]:
         if not with_variables:
             return [view_of(row) for row in rows]
@@ -165,9 +184,10 @@ def _definition(where: Conditions, wanted: ProcessInstanceFilter) -> None:
         where.add(_I.definition_key.not_in(wanted.exclude_process_definition_keys))
     where.equal(_I.definition_name, wanted.process_definition_name)
     where.equal(_I.definition_version, wanted.process_definition_version)
-    for column, value in ((_D.category, wanted.process_definition_category), (_D.deployment_id, wanted.deployment_id)):
+    other = tables.process_definition.alias()
+    for name, value in (("category", wanted.process_definition_category), ("deployment_id", wanted.deployment_id)):
         if value is not None:
-            where.add(_I.definition_id.in_(select(_D.id).where(column == value).correlate(None)))
+            where.add(_I.definition_id.in_(select(other.c.id).where(other.c[name] == value)))
 
 
 def _tree(where: Conditions, wanted: ProcessInstanceFilter) -> None:
@@ -193,24 +213,24 @@ def at_element(element_id: str) -> FromClause:
 
     Each living execution has a row that names its element: its task, a job, a subscription, or one of kind scope.
     """
-    return _instances_where(lambda table: table.c.element_id == element_id)
+    # Definitions are few; their jobs and subscriptions at an element are found by both ids.
+    at_definition = [
+        select(table.c.instance_id.label("instance_id"))
+        .select_from(tables.process_definition.join(table, table.c.definition_id == _D.id))
+        .where(table.c.element_id == element_id, table.c.instance_id != "")
+        for table in (tables.job, tables.subscription)
+    ]
+    of_tasks = select(_T.instance_id.label("instance_id")).where(_T.element_id == element_id, _T.instance_id != "")
+    return union(of_tasks, *at_definition).subquery()
 
 
 def of_execution(execution_id: str) -> FromClause:
     """The id of the instance that has an execution; the instance's own id is one too."""
     other = tables.instance.alias()
-    found = _parts(lambda table: table.c.execution_id == execution_id)
-    return union(select(other.c.id.label("instance_id")).where(other.c.id == execution_id), *found).subquery()
-
-
-def _instances_where(condition: Any) -> FromClause:
-    return union(*_parts(condition)).subquery()
-
-
-def _parts(condition: Any) -> list[Select[Any]]:
-    holders: tuple[FromClause, ...] = (tables.task, tables.job, tables.subscription)
-    empty: str | ColumnElement[str] = ""
-    return [
-        select(table.c.instance_id.label("instance_id")).where(condition(table), table.c.instance_id != empty)
-        for table in holders
+    parts = [
+        select(table.c.instance_id.label("instance_id")).where(
+            table.c.execution_id == execution_id, table.c.instance_id != ""
+        )
+        for table in (tables.task, tables.job, tables.subscription)
     ]
+    return union(select(other.c.id.label("instance_id")).where(other.c.id == execution_id), *parts).subquery()

@@ -23,9 +23,7 @@ def read_links(connection: Connection, owner_id: str) -> list[IdentityLinkView]:
     statement = (
         select(columns.kind, columns.user_id, columns.group_id).where(columns.owner_id == owner_id).order_by(columns.id)
     )
-    return [
-        IdentityLinkView(user=user, group=group, type=kind) for kind, user, group in connection.execute(statement)
-    ]
+    return [IdentityLinkView(user=user, group=group, type=kind) for kind, user, group in connection.execute(statement)]
 
 
 def check_family(family: str) -> None:
@@ -44,8 +42,9 @@ def pick(links: Sequence[IdentityLinkView], identity_id: str, kind: str, owner: 
     for link in links:
         if identity_id in (link.user, link.group) and identity_id and kind in ("", link.type):
             return link
+    of_type = f" of type {kind}" if kind else ""
     raise NotFound(
         "identity-link-not-found",
-        f"expected {owner} to have an identity link{f' of type {kind}' if kind else ''} with '{identity_id}', found none",
+        f"expected {owner} to have an identity link{of_type} with '{identity_id}', found none",
         identity_id=identity_id,
     )

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Any, Final, TypeAlias
 
-from sqlalchemy import ColumnElement, FromClause, and_, exists, func, not_, or_, select
+from sqlalchemy import ColumnElement, FromClause, and_, exists, func, not_, select
 
 from engine.app.queries.filters import VariableCondition
 from engine.kernel.values import (
@@ -108,7 +108,7 @@ def _compared(operation: str, value: Variable, variable: FromClause, field: str,
 
 
 def _equal(value: Variable, variable: FromClause, field: str) -> Column:
-    """Never NULL, so that it can be negated: what has no `text_value` is of another type, and NULL AND FALSE is FALSE."""
+    """Can be negated: what has no `text_value` to compare is of another type, and NULL AND FALSE is FALSE."""
     columns = variable.c
     held = value.value
     if value.type == NULL or held is None:

@@ -1,4 +1,4 @@
-"""Executions out of an instance row's token JSON: the tree, who waits where, and the loop counters that nobody stores."""
+"""Executions out of an instance row's token JSON: the tree, who waits where, and loop counters, which nobody stores."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from datetime import UTC, datetime
 from typing import Any, Final, TypeAlias
 
 import msgspec
-from sqlalchemy import Row
 
 from engine.app.queries.views import ExecutionView
 from engine.kernel.definition import Definition
@@ -30,9 +29,18 @@ INSTANCE_FACTS: Final = tuple(
 class InstanceTokens:
     """One instance's executions, by id, in the order in which they began."""
 
-    __slots__ = ("_parents", "definition_id", "executions", "id", "root_id", "state", "super_execution_id", "tenant_id", "tokens")
+    __slots__ = (
+        "definition_id",
+        "executions",
+        "id",
+        "root_id",
+        "state",
+        "super_execution_id",
+        "tenant_id",
+        "tokens",
+    )
 
-    def __init__(self, row: Row[Any]) -> None:
+    def __init__(self, row: Any) -> None:
         """Read them from a row that has `INSTANCE_FACTS`."""
         self.id: str = row.id
         self.root_id: str = row.root_id
@@ -42,11 +50,10 @@ class InstanceTokens:
         self.state: str = row.state
         self.tokens = _decode(row.tokens)
         self.executions = {execution.id: execution for execution in self.tokens.executions}
-        self._parents = {execution.parent for execution in self.tokens.executions}
 
-    def waiting(self) -> Iterator[Execution]:
-        """The executions at which a token waits."""
-        return (execution for execution in self.executions.values() if is_waiting(execution))
+    def by_id(self) -> list[Execution]:
+        """The executions in the order of their ids, which pages can rely on."""
+        return sorted(self.executions.values(), key=lambda execution: execution.id)
 
     def scope_ids(self, execution_id: str) -> list[str]:
         """The scopes that are visible from an execution (or the instance), innermost first, the instance last."""
@@ -71,9 +78,9 @@ class InstanceTokens:
         return found
 
     def views(self, definition: Definition) -> Iterator[ExecutionView]:
-        """The instance itself, then its executions, oldest first."""
+        """The instance itself, then its executions by id, which is the order in which they began."""
         yield self._view(self.id, "", self.super_execution_id, "", "", waiting=False)
-        for execution in self.executions.values():
+        for execution in self.by_id():
             node = definition.nodes.get(execution.element)
             kind = node.type if node is not None else ""
             waiting = is_waiting(execution)

@@ -53,9 +53,7 @@ def check_scope(scope: str) -> None:
         raise invalid("scope", f"expected scope {' or '.join(SCOPES)}, found '{scope}'")
 
 
-def named(
-    variables: Mapping[str, Variable], scope: str, instance_id: str, scope_id: str
-) -> dict[str, NamedVariable]:
+def named(variables: Mapping[str, Variable], scope: str, instance_id: str, scope_id: str) -> dict[str, NamedVariable]:
     """Variables of one scope by name, as they are seen with the word `scope`."""
     return {
         name: NamedVariable(
@@ -122,7 +120,9 @@ def list_variable_instances(
     for index, condition in enumerate(wanted.variables):
         field = f"variables[{index}]"
         if condition.operation == NOT_EXISTS:
-            raise invalid(f"{field}.operation", f"expected a condition on a variable that is there, found '{NOT_EXISTS}'")
+            raise invalid(
+                f"{field}.operation", f"expected a condition on a variable that is there, found '{NOT_EXISTS}'"
+            )
         where.add(matches(condition, tables.variable, field, sqlite=sqlite))
     return fetch(connection, Listing(sorting=_SORTING, statement=where.on(_base()), read=_views), wanted, page)
 
@@ -144,7 +144,7 @@ def _views(connection: Connection, rows: Sequence[Row[Any]]) -> list[VariableIns
     # Most variables hang at instances, so whose tasks' they are is asked for the page, not for each row in the list.
     scopes = list({row.scope_id for row in rows})
     tasks = select(_T.id, _T.execution_id, _T.tenant_id).where(or_(_T.execution_id.in_(scopes), _T.id.in_(scopes)))
-    owners = {row.execution_id or row.id: row for row in connection.execute(tasks)}
+    owners: dict[str, Any] = {row.execution_id or row.id: row for row in connection.execute(tasks)}
     instances = select(_I.id, _I.tenant_id).where(_I.id.in_({row.instance_id for row in rows}))
     tenants = {row.id: row.tenant_id for row in connection.execute(instances)}
     return [_view(row, owners.get(row.scope_id), tenants.get(row.instance_id)) for row in rows]

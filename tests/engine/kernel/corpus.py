@@ -202,7 +202,9 @@ class Case:
         if "in" in given:
             root_id, instance = self._place(given["in"])
             variables = variables_of(given.get("variables", {}))
-            self.engine.run(root_id, cmd.DeliverSignal(execution_id=instance.id, name=given["name"], variables=variables))
+            self.engine.run(
+                root_id, cmd.DeliverSignal(execution_id=instance.id, name=given["name"], variables=variables)
+            )
         else:
             self.engine.broadcast(given["name"], given.get("variables"))
 
@@ -210,7 +212,9 @@ class Case:
         root_id, job = self.engine.worker(given["topic"])
         command: cmd.Command
         if "complete" in given:
-            command = cmd.CompleteJob(job_id=job.id, worker_id="worker", variables=variables_of(given["complete"] or {}))
+            command = cmd.CompleteJob(
+                job_id=job.id, worker_id="worker", variables=variables_of(given["complete"] or {})
+            )
         elif "fail" in given:
             command = cmd.FailJob(job_id=job.id, worker_id="worker", error=given["fail"], retries=given.get("retries"))
         else:
@@ -269,9 +273,7 @@ class Case:
         target = self.engine.definitions.version(instance.definition_key, instance.tenant_id, given["to_version"])
         self.engine.run(
             root_id,
-            cmd.MigrateInstance(
-                instance_id=instance.id, definition_id=target.id, mappings=given.get("mappings", {})
-            ),
+            cmd.MigrateInstance(instance_id=instance.id, definition_id=target.id, mappings=given.get("mappings", {})),
         )
 
     def do_retry(self, given: dict[str, Any]) -> None:
@@ -298,7 +300,9 @@ class Case:
             _same("versions", wanted["versions"], sum(d.key == wanted["key"] for d in self.engine.definitions.all))
         if "instances" in given:
             wanted = given["instances"]
-            of_key = [i for t in self.engine.trees.values() for i in t.instances.values() if i.definition_key == wanted["key"]]
+            of_key = [
+                i for t in self.engine.trees.values() for i in t.instances.values() if i.definition_key == wanted["key"]
+            ]
             if "active" in wanted:
                 _same("active instances", wanted["active"], sum(not i.is_ended for i in of_key))
             if "completed" in wanted:
@@ -315,7 +319,11 @@ class Case:
     def _see_tasks(self, wanted: list[str], root_id: str, instance: Instance, members: list[Instance]) -> None:
         del instance
         ids = {m.id for m in members}
-        _same("tasks", sorted(wanted), sorted(t.name for t in self.engine.trees[root_id].tasks.values() if t.instance_id in ids))
+        _same(
+            "tasks",
+            sorted(wanted),
+            sorted(t.name for t in self.engine.trees[root_id].tasks.values() if t.instance_id in ids),
+        )
 
     def _see_task(self, wanted: dict[str, Any], root_id: str, instance: Instance, members: list[Instance]) -> None:
         del instance
@@ -389,7 +397,11 @@ class Case:
         for kind, names in wanted.items():
             assert kind in (MESSAGE, SIGNAL)
             rows = self.engine.rows[root_id].subscriptions.values()
-            _same(f"{kind} subscriptions", sorted(names), sorted(s.name for s in rows if s.kind == kind and s.instance_id in ids))
+            _same(
+                f"{kind} subscriptions",
+                sorted(names),
+                sorted(s.name for s in rows if s.kind == kind and s.instance_id in ids),
+            )
 
     def _see_called(self, wanted: int, root_id: str, instance: Instance, members: list[Instance]) -> None:
         instances = self.engine.trees[root_id].instances.values()
@@ -413,7 +425,9 @@ class Case:
                 else:
                     known.add(event.execution_id)
                     starts.append((event.execution_id, event.element_id))
-            elif isinstance(event, ev.ElementEnded) and event.execution_id not in bodies and event.execution_id in known:
+            elif (
+                isinstance(event, ev.ElementEnded) and event.execution_id not in bodies and event.execution_id in known
+            ):
                 (canceled if event.canceled else ended)[event.element_id] += 1
         order = [element for _, element in starts]
         counts = Counter(order)

@@ -16,9 +16,9 @@ from engine.kernel.definition import Definition
 from engine.kernel.env import Env, Limits, Scripts
 from engine.kernel.errors import MissingVariables, Refused, failed, invalid, not_found
 from engine.kernel.events import Event
-from tests.engine.kernel import starts
 from engine.kernel.state import ASYNC, EXTERNAL, HTTP, MESSAGE, SIGNAL, TIMER, Execution, Job, Tree, encode_tokens
 from engine.kernel.values import variables_of
+from tests.engine.kernel import starts
 from tests.engine.kernel.rows import Rows
 from tests.engine.kernel.starts import StartWait
 
@@ -41,7 +41,9 @@ class MemoryDefinitions:
         for definition in self.all:
             if definition.id == definition_id:
                 return definition
-        raise not_found("process-definition-not-found", f"expected a process definition, found none with id '{definition_id}'")
+        raise not_found(
+            "process-definition-not-found", f"expected a process definition, found none with id '{definition_id}'"
+        )
 
     def latest(self, key: str, tenant_id: str) -> Definition:
         for definition in reversed(self.all):
@@ -95,7 +97,9 @@ class MemoryEngine:
         return f"id-{self._ids:06d}"
 
     def env(self) -> Env:
-        return Env(now=self.now, new_id=self.new_id, definitions=self.definitions, scripts=self.scripts, limits=self.limits)
+        return Env(
+            now=self.now, new_id=self.new_id, definitions=self.definitions, scripts=self.scripts, limits=self.limits
+        )
 
     # --- deploying --------------------------------------------------------------------------------------------------
 
@@ -108,7 +112,9 @@ class MemoryEngine:
             root = xml.parse(text.encode() if isinstance(text, str) else text, "test.bpmn20.xml")
             for process in executable_processes(root, "test.bpmn20.xml"):
                 if any(d.key == process.id for d in deployed):
-                    raise invalid("duplicate-key", f"expected each process once in a deployment, found '{process.id}' twice")
+                    raise invalid(
+                        "duplicate-key", f"expected each process once in a deployment, found '{process.id}' twice"
+                    )
                 version = 1 + sum(1 for d in self.definitions.all if d.key == process.id and d.tenant_id == tenant_id)
                 identity = Identity(
                     definition_id=f"{process.id}:{version}:{self.new_id()}",
@@ -150,7 +156,9 @@ class MemoryEngine:
 
     def _decide(self, root_id: str, command: cmd.Command) -> tuple[list[Event], Reply]:
         tree = self.rows[root_id].load(command) if self.cold else self.trees[root_id]
-        if not self.cold and isinstance(command, cmd.ExecuteJob | cmd.CompleteJob | cmd.FailJob | cmd.ThrowJobError | cmd.ChangeJob | cmd.DeleteJob):
+        if not self.cold and isinstance(
+            command, cmd.ExecuteJob | cmd.CompleteJob | cmd.FailJob | cmd.ThrowJobError | cmd.ChangeJob | cmd.DeleteJob
+        ):
             tree.jobs.update(self.rows[root_id].load(command).jobs)
         try:
             decision = decide(tree, command, self.env())
@@ -186,7 +194,9 @@ class MemoryEngine:
 
     def _start(self, definition: Definition, variables: Mapping[str, Any] | None = None, **more: Any) -> str:
         if definition.id in self.suspended_definitions:
-            raise failed("process-definition-suspended", f"expected definition {definition.id} to be active, found it suspended")
+            raise failed(
+                "process-definition-suspended", f"expected definition {definition.id} to be active, found it suspended"
+            )
         root_id = self.new_id()
         self.trees[root_id] = Tree(root_id=root_id)
         self.history[root_id] = []
@@ -220,14 +230,19 @@ class MemoryEngine:
 
     def trigger(self, tree: Tree, element_id: str, variables: Mapping[str, Any] | None = None) -> list[Event]:
         execution = self.waiting(tree, element_id)
-        return self.run(tree.root_id, cmd.TriggerExecution(execution_id=execution.id, variables=variables_of(variables or {})))
+        return self.run(
+            tree.root_id, cmd.TriggerExecution(execution_id=execution.id, variables=variables_of(variables or {}))
+        )
 
     def message(self, tree: Tree, name: str, variables: Mapping[str, Any] | None = None) -> list[Event]:
         """Deliver to the oldest subscription of the tree."""
         for row in self.rows[tree.root_id].subscriptions.values():
             if (row.kind, row.name) == (MESSAGE, name):
                 command = cmd.DeliverMessage(
-                    execution_id=row.execution_id, name=name, subscription_id=row.id, variables=variables_of(variables or {})
+                    execution_id=row.execution_id,
+                    name=name,
+                    subscription_id=row.id,
+                    variables=variables_of(variables or {}),
                 )
                 return self.run(tree.root_id, command)
         raise not_found("subscription-not-found", f"expected somebody to wait for message '{name}', found nobody")
@@ -257,7 +272,9 @@ class MemoryEngine:
             if (waiting.wait.kind, waiting.wait.name, waiting.definition.tenant_id) == (SIGNAL, name, tenant_id):
                 self._start(waiting.definition, variables, start_element_id=waiting.wait.element_id)
 
-    def _signal(self, root_id: str, execution_id: str, subscription_id: str, name: str, variables: Mapping[str, Any]) -> None:
+    def _signal(
+        self, root_id: str, execution_id: str, subscription_id: str, name: str, variables: Mapping[str, Any]
+    ) -> None:
         command = cmd.DeliverSignal(
             execution_id=execution_id, subscription_id=subscription_id, name=name, variables=variables_of(variables)
         )
@@ -280,7 +297,11 @@ class MemoryEngine:
                     self._decide(rows.root_id, command)
                     return
         for waiting in self.starts:
-            if (waiting.wait.kind, waiting.wait.name, waiting.definition.tenant_id) == (MESSAGE, event.name, event.tenant_id):
+            if (waiting.wait.kind, waiting.wait.name, waiting.definition.tenant_id) == (
+                MESSAGE,
+                event.name,
+                event.tenant_id,
+            ):
                 self._start(waiting.definition, event.variables, start_element_id=waiting.wait.element_id)
                 return
 
@@ -292,7 +313,9 @@ class MemoryEngine:
             (rows.root_id, job)
             for rows in self.rows.values()
             for job in rows.jobs.values()
-            if job.dead is dead and (not kinds or job.kind in kinds) and not self.is_suspended(rows.root_id, job.instance_id)
+            if job.dead is dead
+            and (not kinds or job.kind in kinds)
+            and not self.is_suspended(rows.root_id, job.instance_id)
         ]
         return sorted(found, key=lambda pair: pair[1].due_at)
 
@@ -383,7 +406,9 @@ def tasks_of(tree: Tree) -> list[str]:
 
 def waiting_at(tree: Tree) -> list[str]:
     """The element ids at which tokens wait, sorted: living executions that hold no others."""
-    return sorted(e.element for i in tree.instances.values() for e in i.executions.values() if not e.scope and not e.body)
+    return sorted(
+        e.element for i in tree.instances.values() for e in i.executions.values() if not e.scope and not e.body
+    )
 
 
 def started(events: Iterable[Event]) -> list[str]:

@@ -79,7 +79,7 @@ class Rows:
         tree.links = {owner: list(links) for owner, links in self.links.items()}
         return tree
 
-    def _project(self, event: ev.Event) -> None:  # noqa: C901, PLR0912 - one flat table of what each event writes
+    def _project(self, event: ev.Event) -> None:  # noqa: C901 - one flat table of what each event writes
         match event:
             case ev.VariableSet():
                 self.variables.setdefault(event.scope_id, {})[event.name] = Variable(event.type, event.value)
@@ -138,7 +138,9 @@ class Rows:
         found = [f"task {t.name}" for t in self.tasks.values() if t.instance_id == instance_id]
         found += [f"{j.kind} job at {j.element_id}" for j in self.jobs.values() if j.instance_id == instance_id]
         found += [f"{s.kind} {s.name}" for s in self.subscriptions.values() if s.instance_id == instance_id]
-        found += [f"variables of {s}" for s, owner in self.owners.items() if owner == instance_id and s in self.variables]
+        found += [
+            f"variables of {s}" for s, owner in self.owners.items() if owner == instance_id and s in self.variables
+        ]
         found += [f"links of {instance_id}"] if instance_id in self.links else []
         tokens = self.instances[instance_id].tokens
         return found + ([f"tokens {tokens.decode()}"] if tokens != b"{}" else [])

@@ -1,0 +1,143 @@
+"""Changes of instances that take more than one step: deleting many, migrating, waking an execution."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import msgspec
+
+from engine.app.queries import ExecutionView, ProcessInstanceView, RuntimeQueries
+from engine.app.repository import Commands
+from engine.app.standalone import request_part
+from engine.app.starting import StartingDefinitions
+from engine.kernel import commands as cmd
+from engine.kernel.commands import Command
+from engine.kernel.errors import invalid
+from engine.kernel.values import Variable
+from mesh.errors import NotFound
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MigrationTarget:
+    """The definition to go on by: its id, or its key with version (None: the latest) and tenant."""
+
+    definition_id: str = ""
+    key: str = ""
+    version: int | None = None
+    tenant_id: str = ""
+    variables: dict[str, Variable] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Woken:
+    """An execution as it is after an action, or as it last was if the action ended it."""
+
+    view: ExecutionView
+    ended: bool
+
+
+class InstanceChanges:
+    """Changes instances."""
+
+    def __init__(self, commands: Commands, definitions: StartingDefinitions, queries: RuntimeQueries) -> None:
+        self._commands = commands
+        self._definitions = definitions
+        self._queries = queries
+
+    async def submit(self, command: Command, *, request_id: str = "") -> None:
+        """Carry out one command. Raises Refused."""
+        await self._commands.submit(command, request_id=request_id)
+
+    async def update(self, instance_id: str, command: Command, *, request_id: str = "") -> ProcessInstanceView:
+        """Carry out a command and return the instance after it. Raises Refused, NotFound."""
+        await self._commands.submit(command, request_id=request_id)
+        return await self._queries.get_process_instance(instance_id)
+
+    async def delete_all(self, commands: Sequence[cmd.DeleteInstance], *, request_id: str = "") -> None:
+        """Delete instances; an unknown one keeps all. Raises Refused.
+
+        What this same request deleted before counts as known, so that a retry gets the first answer.
+        """
+        found = await asyncio.gather(*(self._runs(command.instance_id) for command in commands))
+        # Nothing can be deleted by the commands for those that are gone: they get their first answer, or the refusal.
+        for is_running in (False, True):
+            chosen = [command for command, running in zip(commands, found, strict=True) if running == is_running]
+            await self._delete_each(chosen, request_id)
+
+    async def _delete_each(self, commands: Sequence[cmd.DeleteInstance], request_id: str) -> None:
+        outcomes = await asyncio.gather(
+            *(
+                self._commands.submit(command, request_id=request_part(request_id, command.instance_id))
+                for command in commands
+            ),
+            return_exceptions=True,
+        )
+        for outcome in outcomes:
+            if isinstance(outcome, BaseException):
+                raise outcome
+
+    async def _runs(self, instance_id: str) -> bool:
+        try:
+            await self._queries.get_process_instance(instance_id)
+        except NotFound:
+            return False
+        return True
+
+    async def migrate(
+        self, command: cmd.MigrateInstance, target: MigrationTarget, *, request_id: str = ""
+    ) -> Sequence[str]:
+        """Migrate an instance, or only validate if the command says so; return what keeps it from working.
+
+        `command.definition_id` is filled in from the target. Raises Refused: NOT_FOUND for instance or definition,
+        INVALID_ARGUMENT without a target, FAILED_PRECONDITION where the migration cannot work.
+        """
+        ready = msgspec.structs.replace(command, definition_id=await self._definition_of(target))
+        reply = await self._commands.submit(ready, request_id=request_id)
+        if target.variables and not command.validate_only:
+            variables = cmd.SetVariables(
+                execution_id=command.instance_id, variables=target.variables, local=True, user_id=command.user_id
+            )
+            await self._commands.submit(variables, request_id=request_part(request_id, "variables"))
+        return list(reply.get("messages", ()))
+
+    async def _definition_of(self, target: MigrationTarget) -> str:
+        if not target.definition_id and not target.key:
+            raise invalid("no-migration-target", "expected a process definition to migrate to, found none")
+        if target.definition_id:
+            return self._definitions.by_id(target.definition_id).id
+        found = await self._definitions.resolve_start(
+            key=target.key, version=target.version, tenant_id=target.tenant_id
+        )
+        return found.definition_id
+
+    async def wake(self, execution_id: str, command: Command, *, request_id: str = "") -> Woken:
+        """Carry out an action on an execution and return what became of it. Raises Refused."""
+        before = await self._look(execution_id)
+        await self._commands.submit(command, request_id=request_id)
+        after = await self._look(execution_id)
+        return Woken(view=after or before or _gone(execution_id), ended=after is None)
+
+    async def _look(self, execution_id: str) -> ExecutionView | None:
+        try:
+            return await self._queries.get_execution(execution_id)
+        except NotFound:
+            return None
+
+
+def _gone(execution_id: str) -> ExecutionView:
+    """An execution of which only its id is known: a repeated request asks for what its first call has ended."""
+    return ExecutionView(
+        id=execution_id,
+        parent_id="",
+        super_execution_id="",
+        process_instance_id="",
+        root_process_instance_id="",
+        process_definition_id="",
+        suspended=False,
+        activity_id="",
+        activity_type="",
+        waiting=False,
+        tenant_id="",
+    )

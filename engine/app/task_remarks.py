@@ -1,0 +1,104 @@
+"""What people say about tasks and what was done with them: remarks, and the events of links."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Final
+
+import msgspec
+
+from engine.app.queries import TaskQueries
+from engine.app.standalone import ADD_COMMENT, COMMENT, EVENT, Comment, Comments, TaskCommands, request_part
+from engine.kernel import commands as cmd
+from mesh.errors import NotFound
+
+_NEVER: Final = datetime(1, 1, 1, tzinfo=UTC)
+"""Stands where the store has yet to give a moment."""
+
+
+class TaskRemarks:
+    """Adds and lists remarks, and changes links so that the task's events tell of it."""
+
+    def __init__(self, comments: Comments, commands: TaskCommands, queries: TaskQueries) -> None:
+        self._comments = comments
+        self._commands = commands
+        self._queries = queries
+
+    async def comments(self, task_id: str) -> Sequence[Comment]:
+        """Return the remarks on an open task, newest first. Raises NotFound."""
+        return [found for found in await self.events(task_id) if found.kind == COMMENT]
+
+    async def events(self, task_id: str) -> Sequence[Comment]:
+        """Return the remarks and events of an open task, newest first. Raises NotFound."""
+        await self._queries.get_task(task_id)
+        return await asyncio.to_thread(self._comments.of_task, task_id)
+
+    async def comment(self, task_id: str, comment_id: str) -> Comment:
+        """Return one remark. Raises NotFound."""
+        for found in await self.comments(task_id):
+            if found.id == comment_id:
+                return found
+        raise _unknown(task_id, comment_id)
+
+    async def add(self, wanted: Comment, *, of_instance: bool = False, request_id: str = "") -> Comment:
+        """Add a remark to an open task, and to its instance if so wanted; return it as it is kept. Raises NotFound."""
+        task = await self._queries.get_task(wanted.task_id)
+        if of_instance:
+            wanted = msgspec.structs.replace(wanted, instance_id=task.process_instance_id)
+        return await asyncio.to_thread(self._comments.add, wanted, request_id)
+
+    async def remove(self, task_id: str, comment_id: str, *, request_id: str = "") -> None:
+        """Delete a remark of an open task. Raises NotFound."""
+        await self._queries.get_task(task_id)
+        if not await asyncio.to_thread(self._comments.remove, task_id, comment_id, request_id):
+            raise _unknown(task_id, comment_id)
+
+    async def add_link(self, command: cmd.AddIdentityLink, *, request_id: str = "") -> None:
+        """Add a link to a task. Raises Refused."""
+        await self._commands.submit(command, request_id=request_id)
+        await self._note("Add", command, request_id)
+
+    async def remove_link(self, command: cmd.RemoveIdentityLink, *, request_id: str = "") -> None:
+        """Remove a link from a task. Raises Refused."""
+        await self._commands.submit(command, request_id=request_id)
+        await self._note("Delete", command, request_id)
+
+    async def _note(self, what: str, command: cmd.AddIdentityLink | cmd.RemoveIdentityLink, request_id: str) -> None:
+        # The link is committed by now. If the process dies here nothing was acknowledged, and the retry notes it.
+        whose = "User" if command.linked_user_id else "Group"
+        note = Comment(
+            id="",
+            kind=EVENT,
+            action=f"{what}{whose}Link",
+            task_id=command.task_id,
+            instance_id="",
+            author=command.user_id,
+            parts=(command.linked_user_id or command.linked_group_id, command.kind),
+            at=_NEVER,
+        )
+        await asyncio.to_thread(self._comments.add, note, request_part(request_id, "event"))
+
+
+def new_comment(task_id: str, author: str, message: str) -> Comment:
+    """Return a remark that is yet to be kept."""
+    return Comment(
+        id="",
+        kind=COMMENT,
+        action=ADD_COMMENT,
+        task_id=task_id,
+        instance_id="",
+        author=author,
+        parts=(message,),
+        at=_NEVER,
+    )
+
+
+def _unknown(task_id: str, comment_id: str) -> NotFound:
+    return NotFound(
+        "comment-not-found",
+        f"expected a comment on task '{task_id}', found none with id '{comment_id}'",
+        task_id=task_id,
+        comment_id=comment_id,
+    )

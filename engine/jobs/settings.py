@@ -1,0 +1,23 @@
+"""Settings of what runs by the clock."""
+
+from dataclasses import dataclass
+
+from mesh.settings import setting
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobSettings:
+    """How jobs are executed."""
+
+    manual_jobs: bool = setting(False, doc="For tests: no job runs by itself; RunJobs and AdvanceClock execute them.")
+    job_batch: int = setting(
+        128, doc="Timers and continuations that one transaction executes.", minimum=1, maximum=1000
+    )
+    job_look_seconds: float = setting(
+        2.0, doc="How often the executor looks by itself, for what other processes schedule.", minimum=0.01
+    )
+    outside_lease_seconds: float = setting(
+        30.0, doc="How long a dead process keeps its outside work from the others.", minimum=1
+    )
+    outside_in_flight: int = setting(64, doc="Outside work under way at once in one process.", minimum=1)
+    outside_grace_seconds: float = setting(5.0, doc="How long work under way may take when the process ends.")

@@ -1,0 +1,124 @@
+"""Starting instances, messages and signals: requests as what is asked, and their answers."""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+from flowloom.engine.v1 import process_instance_pb2
+from flowloom.engine.v1 import runtime_service_pb2 as pb
+
+from engine.app.correlation import CorrelateAsk, Correlated
+from engine.app.instance_changes import MigrationTarget
+from engine.app.signalling import SignalAsk
+from engine.app.starting import StartAsk, Started
+from engine.kernel.state import COMPLETED
+from engine.kernel.values import STRING, Variable
+from engine.rpc import mapping_lists
+from engine.rpc.errors import invalid_request
+from engine.rpc.mapping_instances import Migration, not_offered, plain_variables
+from engine.rpc.variables import read_variables
+
+_NOT_OFFERED = (
+    "override_definition_tenant_id",
+    "callback_id",
+    "callback_type",
+    "reference_id",
+    "reference_type",
+)
+Starts: TypeAlias = pb.StartProcessInstanceRequest
+
+
+def start(request: Starts, caller: str) -> StartAsk:
+    """Return what is asked. Raises InvalidArgument for a bad variable, Unimplemented for what is not offered.
+
+    The fields of a start form become variables like the others, and the outcome becomes the variable of that name.
+    """
+    for field in _NOT_OFFERED:
+        if getattr(request, field):
+            raise not_offered(field, f"a process instance's {field}")
+    variables = read_variables(request.variables) if request.variables else {}
+    if request.start_form_variables:
+        variables |= read_variables(request.start_form_variables, "start_form_variables")
+    if request.outcome:
+        variables["outcome"] = Variable(STRING, request.outcome)
+    transient = request.transient_variables
+    return StartAsk(
+        definition_id=request.process_definition_id,
+        key=request.process_definition_key,
+        message=request.message,
+        version=request.version if request.HasField("version") else None,
+        tenant_id=request.tenant_id,
+        name=request.name,
+        business_key=request.business_key,
+        business_status=request.business_status,
+        variables=variables,
+        transient_variables=read_variables(transient, "transient_variables") if transient else {},
+        user_id=request.start_user_id or caller,
+        return_variables=request.return_variables,
+        request_id=request.request_id,
+    )
+
+
+def started(found: Started) -> process_instance_pb2.ProcessInstance:
+    """Return the instance after its start."""
+    message = mapping_lists.process_instance(found.view)
+    if found.ended:
+        message.ended = True
+        message.completed = found.view.state == COMPLETED
+    return message
+
+
+def correlate(request: pb.CorrelateMessageRequest, caller: str) -> CorrelateAsk:
+    """Return what is asked. Raises InvalidArgument without a message name, and for a variable that cannot be read."""
+    if not request.message_name:
+        raise invalid_request("message_name", "expected the name of a message, found none")
+    return CorrelateAsk(
+        name=request.message_name,
+        process_instance_id=request.process_instance_id,
+        business_key=request.business_key,
+        tenant_id=request.tenant_id,
+        variables=read_variables(request.variables),
+        transient_variables=read_variables(request.transient_variables, "transient_variables"),
+        user_id=caller,
+        request_id=request.request_id,
+    )
+
+
+def correlated(found: Correlated) -> pb.CorrelateMessageResponse:
+    """Return who got the message."""
+    return pb.CorrelateMessageResponse(
+        process_instance_id=found.process_instance_id, execution_id=found.execution_id or None, started=found.started
+    )
+
+
+def signal(request: pb.SendSignalRequest, caller: str) -> SignalAsk:
+    """Return what is asked.
+
+    Raises InvalidArgument without a signal name, for async with variables, for another action than
+    signalEventReceived, and for a variable that cannot be read.
+    """
+    if not request.signal_name:
+        raise invalid_request("signal_name", "expected the name of a signal, found none")
+    if request.action and request.action != "signalEventReceived":
+        raise invalid_request("action", f"expected action signalEventReceived, found '{request.action}'")
+    if getattr(request, "async") and request.variables:
+        raise invalid_request("async", "expected no variables with an asynchronous signal, found some")
+    return SignalAsk(
+        name=request.signal_name,
+        process_instance_id=request.process_instance_id,
+        tenant_id=request.tenant_id,
+        variables=read_variables(request.variables),
+        user_id=caller,
+        request_id=request.request_id,
+    )
+
+
+def migration_target(request: Migration) -> MigrationTarget:
+    """Return the definition to go on by, and the variables to set."""
+    return MigrationTarget(
+        definition_id=request.to_process_definition_id,
+        key=request.to_process_definition_key,
+        version=request.to_process_definition_version if request.HasField("to_process_definition_version") else None,
+        tenant_id=request.to_process_definition_tenant_id,
+        variables=plain_variables(request.process_instance_variables, "process_instance_variables"),
+    )

@@ -1,0 +1,88 @@
+"""Requests about variables of tasks, executions and instances as changes, and what they are answered."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from flowloom.engine.v1 import variable_pb2
+from google.api import httpbody_pb2
+
+from engine.app.variable_changes import VariableChange, VariableRemoval
+from engine.kernel.values import BINARY, Variable
+from engine.rpc.errors import invalid_request
+from engine.rpc.mapping_lists import variable_path
+from engine.rpc.variables import GLOBAL, LOCAL, read_scope, read_scoped, read_typed, read_variables, write_variable
+from mesh.errors import NotFound
+
+Messages = Sequence[variable_pb2.Variable]
+
+
+def created(found: Messages, user_id: str, request_id: str) -> VariableChange:
+    """Return the change that creates variables; their scope is local unless they say global."""
+    globals_, locals_ = read_scoped(found, LOCAL)
+    return VariableChange(globals=globals_, locals=locals_, create_only=True, user_id=user_id, request_id=request_id)
+
+
+def upserted(found: Messages, user_id: str, request_id: str) -> VariableChange:
+    """Return the change that creates or changes variables; their scope is local unless they say global."""
+    globals_, locals_ = read_scoped(found, LOCAL)
+    return VariableChange(globals=globals_, locals=locals_, user_id=user_id, request_id=request_id)
+
+
+def updated(name: str, found: variable_pb2.Variable, user_id: str, request_id: str) -> VariableChange:
+    """Return the change of one variable; its scope is local unless it says global.
+
+    Raises InvalidArgument for another name in the body, and for a value that cannot be read.
+    """
+    if found.name and found.name != name:
+        raise invalid_request("variable.name", f"expected name '{name}' as in the path, found '{found.name}'")
+    new = {name: read_typed(found.type, found.value, name, "variable")}
+    is_global = read_scope(found.scope, LOCAL, "variable.scope") == GLOBAL
+    return VariableChange(
+        globals=new if is_global else {},
+        locals={} if is_global else new,
+        update_only=True,
+        user_id=user_id,
+        request_id=request_id,
+    )
+
+
+def of_instance(found: Messages, user_id: str, request_id: str, *, create_only: bool) -> VariableChange:
+    """Return the change of an instance's variables, whose scope is always its own."""
+    return VariableChange(locals=read_variables(found), create_only=create_only, user_id=user_id, request_id=request_id)
+
+
+def updated_of_instance(name: str, found: variable_pb2.Variable, user_id: str, request_id: str) -> VariableChange:
+    """Return the change of one variable of an instance. Raises InvalidArgument as `updated`."""
+    change = updated(name, found, user_id, request_id)
+    return VariableChange(
+        locals={**change.globals, **change.locals}, update_only=True, user_id=user_id, request_id=request_id
+    )
+
+
+def removed(name: str, scope: str, user_id: str, request_id: str) -> VariableRemoval:
+    """Return the removal of one variable, the local one unless the scope is global."""
+    return VariableRemoval(names=(name,), scope=read_scope(scope, LOCAL), user_id=user_id, request_id=request_id)
+
+
+def all_removed(user_id: str, request_id: str) -> VariableRemoval:
+    """Return the removal of all local variables."""
+    return VariableRemoval(user_id=user_id, request_id=request_id)
+
+
+def answer(change: VariableChange, owner: str) -> list[variable_pb2.Variable]:
+    """Return what was set, the local ones first; `owner` is the path of what it was set on."""
+    return [
+        write_variable(name, variable, scope, variable_path(owner, name, scope))
+        for scope, variables in ((LOCAL, change.locals), (GLOBAL, change.globals))
+        for name, variable in variables.items()
+    ]
+
+
+def data(name: str, variable: Variable) -> httpbody_pb2.HttpBody:
+    """Return the bytes of a binary variable. Raises NotFound for one of another type."""
+    if variable.type != BINARY:
+        raise NotFound(
+            "variable-not-binary", f"expected variable '{name}' to be binary, found it {variable.type}", name=name
+        )
+    return httpbody_pb2.HttpBody(content_type="application/octet-stream", data=variable.value)

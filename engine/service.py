@@ -1,0 +1,256 @@
+"""The engine's front door: settings in, a service that can be registered, started, probed and stopped.
+
+Everything is wired here, by constructor; nothing else of the engine knows more than its own ports.
+"""
+
+import asyncio
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from typing import Final
+
+from flowloom.engine.v1 import (
+    external_worker_service_pb2_grpc,
+    management_service_pb2_grpc,
+    repository_service_pb2_grpc,
+    runtime_service_pb2_grpc,
+    task_service_pb2_grpc,
+)
+from prometheus_client import CollectorRegistry
+
+from engine.app.batch import World
+from engine.app.correlation import Correlation
+from engine.app.definition_changes import DefinitionChanges
+from engine.app.definitions import DefinitionCache, DefinitionCacheLimits
+from engine.app.deployments import Deployments
+from engine.app.external_streams import JobStreams
+from engine.app.external_work import ExternalWork
+from engine.app.group_commit import GroupCommit
+from engine.app.instance_changes import InstanceChanges
+from engine.app.operations import EngineFacts, JobOperations, ManualControl, capabilities_of
+from engine.app.signalling import Signalling
+from engine.app.standalone import TaskCommands
+from engine.app.starting import Starting
+from engine.app.task_remarks import TaskRemarks
+from engine.app.variable_changes import ExecutionVariables, TaskVariables
+from engine.app.writers import GroupCommitSettings
+from engine.effects.events import encode_events
+from engine.effects.http_requests import HttpRequests, HttpSettings
+from engine.effects.scripts import LANGUAGES, JavaScript, ScriptLimits
+from engine.jobs.executor import JobExecutor
+from engine.jobs.outside import OutsideWork
+from engine.jobs.settings import JobSettings
+from engine.kernel import registry as kernel_registry
+from engine.kernel.env import Limits
+from engine.rpc.external_worker_service import ExternalWorkerService
+from engine.rpc.management_service import ManagementService
+from engine.rpc.repository_service import RepositoryService
+from engine.rpc.runtime_service import RuntimeService
+from engine.rpc.task_service import TaskService
+from engine.settings import DefinitionSettings, LimitSettings, ScriptSettings
+from engine.storage import migrate
+from engine.storage.codec import decode_value
+from engine.storage.comments import CommentRows
+from engine.jobs.lease_store import LeaseStore
+from engine.storage.outbox_reader import TOPIC, bus_offsets, outbox_reader
+from engine.storage.queries.service import SqlQueries
+from engine.storage.repository.store import SqlRepository
+from engine.storage.small_writes import SmallWrites
+from engine.storage.standalone_tasks import StandaloneTaskRows
+from engine.storage.unit_of_work import SqlUnitOfWork
+from mesh.bus.embedded import EmbeddedBus
+from mesh.clock import Clock, ManualClock
+from mesh.db.database import DatabaseSettings, open_database
+from mesh.errors import Unavailable
+from mesh.guard import GuardedServer
+from mesh.ids import IdSource, shard_of
+
+__all__ = ["EngineService", "EngineSettings"]
+
+WRITERS_ON_MYSQL: Final = 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineSettings:
+    """The engine's settings, from FLOWLOOM_ENGINE_…; embedded on SQLite when nothing is set."""
+
+    database: DatabaseSettings = field(default_factory=DatabaseSettings)
+    commit: GroupCommitSettings = field(default_factory=GroupCommitSettings)
+    jobs: JobSettings = field(default_factory=JobSettings)
+    http: HttpSettings = field(default_factory=HttpSettings)
+    limits: LimitSettings = field(default_factory=LimitSettings)
+    scripts: ScriptSettings = field(default_factory=ScriptSettings)
+    definitions: DefinitionSettings = field(default_factory=DefinitionSettings)
+
+
+class EngineService:
+    """The engine in one process: `start`, `add_to` a server, `stop`. `bus` carries what it publishes."""
+
+    def __init__(
+        self,
+        settings: EngineSettings,
+        *,
+        clock: Clock,
+        registry: CollectorRegistry | None = None,
+        draining: asyncio.Event | None = None,
+        ids: IdSource | None = None,
+    ) -> None:
+        """Wire everything; nothing is opened yet. `draining` ends long streams when the server stops."""
+        del registry
+        ids = ids or IdSource()
+        elements = kernel_registry.load()
+        self._database = open_database(settings.database)
+        self._migrated = False
+        store = SqlRepository(self._database, now=clock.now, new_id=ids.root)
+        kept = settings.definitions
+        self._definitions = DefinitionCache(
+            store,
+            elements,
+            DefinitionCacheLimits(
+                definitions=kept.kept, seconds=kept.kept_seconds, fresh_seconds=kept.fresh_seconds
+            ),
+        )
+        limits = settings.limits
+        world = World(
+            definitions=self._definitions,
+            scripts=JavaScript(
+                ScriptLimits(
+                    script_seconds=settings.scripts.seconds,
+                    script_memory_bytes=settings.scripts.memory_bytes,
+                    script_source_bytes=settings.scripts.source_bytes,
+                )
+            ),
+            ids=ids,
+            shard_of=shard_of,
+            clock=clock,
+            encode_events=encode_events,
+            limits=Limits(
+                steps=limits.steps,
+                loop_turns=limits.loop_turns,
+                variable_bytes=limits.variable_bytes,
+                call_depth=limits.call_depth,
+                job_retries=limits.job_retries,
+                retry_base_seconds=limits.retry_base_seconds,
+                retry_max_seconds=limits.retry_max_seconds,
+            ),
+        )
+        self._commit = GroupCommit(
+            lambda: SqlUnitOfWork(self._database),
+            world,
+            settings.commit,
+            writers=1 if self._database.is_sqlite else WRITERS_ON_MYSQL,
+        )
+        self._queries = SqlQueries(self._database, self._definitions.compiled, clock, settings.database.readers)
+        self.bus = EmbeddedBus(TOPIC, outbox_reader(self._database), bus_offsets(self._database), clock=clock)
+        self._wire_repository(store, elements, clock, ids)
+        self._wire_runtime(clock, ids)
+        self._wire_jobs(settings, clock, ids, elements, draining or asyncio.Event())
+        self._commit.listen(lambda committed: self.bus.wake())
+        self._commit.listen(self._executor.on_committed)
+        self._commit.listen(self._streams.on_committed)
+
+    def _wire_repository(
+        self, store: SqlRepository, elements: kernel_registry.Registry, clock: Clock, ids: IdSource
+    ) -> None:
+        self._changes = DefinitionChanges(store, self._definitions, self._commit, now=clock.now, new_id=ids.root)
+        deployments = Deployments(
+            store, self._definitions, self._commit, elements, now=clock.now, new_id=ids.root
+        )
+        self._repository = RepositoryService(deployments, self._changes, self._definitions, self._queries)
+
+    def _wire_runtime(self, clock: Clock, ids: IdSource) -> None:
+        starting = Starting(self._commit, self._definitions, self._queries, ids.root)
+        self._commit.listen(starting.committed)
+        self._runtime = RuntimeService(
+            starting,
+            InstanceChanges(self._commit, self._definitions, self._queries),
+            ExecutionVariables(self._commit, self._queries),
+            Signalling(self._commit, self._queries),
+            Correlation(self._commit, self._queries, starting),
+            self._queries,
+        )
+        writes = SmallWrites(self._database, clock)
+        commands = TaskCommands(self._commit, StandaloneTaskRows(writes, ids, clock.now))
+        self._tasks = TaskService(
+            commands,
+            TaskVariables(commands, self._queries),
+            TaskRemarks(CommentRows(writes, ids, clock.now), commands, self._queries),
+            self._queries,
+        )
+
+    def _wire_jobs(
+        self,
+        settings: EngineSettings,
+        clock: Clock,
+        ids: IdSource,
+        elements: kernel_registry.Registry,
+        draining: asyncio.Event,
+    ) -> None:
+        leases = LeaseStore(self._database, self._commit.transact, new_id=ids.root, decode_value=decode_value)
+        self._http = HttpRequests(settings.http)
+        outside = OutsideWork(
+            leases=leases,
+            commands=self._commit,
+            perform=self._http.report,
+            now=clock.now,
+            owner=f"engine-{ids.root()}",
+            settings=settings.jobs,
+        )
+        self._executor = JobExecutor(
+            due=self._commit,
+            definitions=self._changes,
+            leases=leases,
+            outside=outside,
+            now=clock.now,
+            settings=settings.jobs,
+        )
+        work = ExternalWork(commands=self._commit, leases=leases, now=clock.now)
+        self._streams = JobStreams(work, now=clock.now)
+        self._workers = ExternalWorkerService(work, self._streams, self._queries, draining)
+        operations = JobOperations(queries=self._queries, commands=self._commit, runs=self._executor, now=clock.now)
+        control = ManualControl(
+            clock=clock,
+            runs=self._executor,
+            manual_jobs=settings.jobs.manual_jobs,
+            on_clock_moved=self._executor.wake,
+        )
+        limits = settings.limits
+        facts = EngineFacts(
+            name="flowloom",
+            version=version("flowloom"),
+            capabilities=capabilities_of(
+                elements, sorted(LANGUAGES), {"steps": limits.steps, "variable_bytes": limits.variable_bytes}
+            ),
+        )
+        self._management = ManagementService(operations, control, self._queries, facts)
+        self._manual_clock = isinstance(clock, ManualClock)
+
+    async def start(self) -> None:
+        """Bring the tables up to date, then start the writers and the executor. Raises the errors of the database."""
+        await asyncio.to_thread(migrate.upgrade, self._database)
+        self._migrated = True
+        await asyncio.to_thread(self._definitions.warm)
+        await self._commit.start()
+        self._executor.start()
+
+    def add_to(self, server: GuardedServer) -> None:
+        """Register the servicers."""
+        repository_service_pb2_grpc.add_RepositoryServiceServicer_to_server(self._repository, server)
+        runtime_service_pb2_grpc.add_RuntimeServiceServicer_to_server(self._runtime, server)
+        task_service_pb2_grpc.add_TaskServiceServicer_to_server(self._tasks, server)
+        management_service_pb2_grpc.add_ManagementServiceServicer_to_server(self._management, server)
+        external_worker_service_pb2_grpc.add_ExternalWorkerServiceServicer_to_server(self._workers, server)
+
+    async def probe(self) -> None:
+        """Say whether the engine can work. Raises Unavailable if it cannot."""
+        if not self._migrated or self._commit.is_away:
+            raise Unavailable("database-away", "expected the engine's database to answer, found it does not")
+
+    async def stop(self) -> None:
+        """End in good order: what is under way is finished, what waits is carried out."""
+        await self._executor.stop()
+        await self._commit.stop()
+        await self.bus.stop()
+        await self._http.aclose()
+        await asyncio.to_thread(self._queries.close)
+        self._database.close()
+

@@ -1,0 +1,1 @@
+"""One file per step; each runs while the former release still works on the database."""

@@ -1,0 +1,398 @@
+"""From what happened to what is kept: the one place that says what an event means to history.
+
+`wanted` tells which records a batch needs, so that they are loaded at once; `Projection` then applies one command's
+happenings after the other to the records in memory, and says in the end which of them changed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any, Final
+
+from history.model import happenings as told
+from history.model.records import (
+    SEQUENCE_FLOW,
+    Activity,
+    IdentityLink,
+    ProcessInstance,
+    Task,
+    Variable,
+    milliseconds,
+)
+
+ORDINALS_PER_COMMAND: Final = 1 << 20
+"""Room for the order of the activities within one command."""
+
+
+@dataclass(slots=True)
+class Wanted:
+    """Ids of the records that a batch touches and does not create; `open_of`: all open ones of these instances."""
+
+    roots: set[str] = field(default_factory=set)
+    instances: set[str] = field(default_factory=set)
+    activities: set[str] = field(default_factory=set)
+    tasks: set[str] = field(default_factory=set)
+    variables: set[str] = field(default_factory=set)
+    open_of: set[str] = field(default_factory=set)
+
+
+@dataclass(slots=True)
+class Loaded:
+    """What of the wanted is there. `applied`: the last sequence of each root whose effects history has."""
+
+    applied: dict[str, int] = field(default_factory=dict)
+    instances: dict[str, ProcessInstance] = field(default_factory=dict)
+    activities: dict[str, Activity] = field(default_factory=dict)
+    tasks: dict[str, Task] = field(default_factory=dict)
+    variables: dict[str, Variable] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Changes:
+    """What is to be written, all in one transaction. `moved`: instances by their new definition's id."""
+
+    applied: dict[str, int] = field(default_factory=dict)
+    instances: list[ProcessInstance] = field(default_factory=list)
+    activities: list[Activity] = field(default_factory=list)
+    tasks: list[Task] = field(default_factory=list)
+    variables: list[Variable] = field(default_factory=list)
+    removed_variables: list[str] = field(default_factory=list)
+    links: list[IdentityLink] = field(default_factory=list)
+    removed_links: list[IdentityLink] = field(default_factory=list)
+    moved: dict[str, list[str]] = field(default_factory=dict)
+
+
+def wanted(batch: Iterable[told.Told]) -> Wanted:
+    """Which records the batch needs."""
+    found = Wanted()
+    created: set[str] = set()
+    for command in batch:
+        found.roots.add(command.root_id)
+        for happening in command.happenings:
+            kind = type(happening)
+            if kind in _CREATES:
+                created.add(getattr(happening, _CREATES[kind]))
+            needs = _NEEDS.get(kind)
+            if needs is not None:
+                ids: set[str] = getattr(found, needs[0])
+                ids.add(getattr(happening, needs[1]))
+            if kind is not told.TaskCreated and happening.instance_id:
+                found.instances.add(happening.instance_id)
+            if kind is told.InstanceMigrated:
+                found.open_of.add(happening.instance_id)
+    for ids in (found.instances, found.activities, found.tasks):
+        ids -= created
+    return found
+
+
+_CREATES: Final[Mapping[type[told.Happening], str]] = MappingProxyType(
+    {told.InstanceStarted: "instance_id", told.ActivityStarted: "execution_id", told.TaskCreated: "task_id"}
+)
+_NEEDS: Final[Mapping[type[told.Happening], tuple[str, str]]] = MappingProxyType(
+    {
+        told.ActivityUpdated: ("activities", "execution_id"),
+        told.ActivityEnded: ("activities", "execution_id"),
+        told.TaskUpdated: ("tasks", "task_id"),
+        told.TaskEnded: ("tasks", "task_id"),
+        told.VariableSet: ("variables", "variable_key"),
+    }
+)
+
+
+class Projection:
+    """Applies commands to the loaded records. What was applied before changes nothing."""
+
+    def __init__(self, loaded: Loaded) -> None:
+        self._loaded = loaded
+        self._applied: dict[str, int] = {}
+        self._instances: dict[str, ProcessInstance] = {}
+        self._activities: dict[str, Activity] = {}
+        self._tasks: dict[str, Task] = {}
+        self._variables: dict[str, Variable | None] = {}
+        self._links: dict[IdentityLink, bool] = {}
+        self._moved: dict[str, str] = {}
+        self._root_id = ""
+        self._user_id = ""
+        self._ordinal = 0
+
+    def apply(self, command: told.Told) -> bool:
+        """Apply the happenings of one command; False if they were applied before."""
+        if command.sequence <= self._loaded.applied.get(command.root_id, 0):
+            return False
+        self._loaded.applied[command.root_id] = self._applied[command.root_id] = command.sequence
+        self._root_id = command.root_id
+        self._user_id = command.user_id
+        self._ordinal = command.sequence * ORDINALS_PER_COMMAND
+        for happening in command.happenings:
+            _HANDLERS[type(happening)](self, happening)
+        return True
+
+    def changes(self) -> Changes:
+        """All that changed."""
+        moved: dict[str, list[str]] = {}
+        for instance_id, definition_id in self._moved.items():
+            moved.setdefault(definition_id, []).append(instance_id)
+        return Changes(
+            applied=self._applied,
+            instances=list(self._instances.values()),
+            activities=list(self._activities.values()),
+            tasks=list(self._tasks.values()),
+            variables=[found for found in self._variables.values() if found is not None],
+            removed_variables=[key for key, found in self._variables.items() if found is None],
+            links=[link for link, there in self._links.items() if there],
+            removed_links=[link for link, there in self._links.items() if not there],
+            moved=moved,
+        )
+
+    # --- instances ---
+
+    def started(self, e: told.InstanceStarted) -> None:
+        """A new instance."""
+        self._instances[e.instance_id] = self._loaded.instances[e.instance_id] = ProcessInstance(
+            id=e.instance_id,
+            root_id=self._root_id,
+            super_instance_id=e.super_instance_id,
+            super_execution_id=e.super_execution_id,
+            definition_id=e.definition_id,
+            definition_key=e.definition_key,
+            definition_version=e.definition_version,
+            definition_name=e.definition_name,
+            definition_category=e.definition_category,
+            deployment_id=e.deployment_id,
+            name=e.name,
+            business_key=e.business_key,
+            business_status=e.business_status,
+            tenant_id=e.tenant_id,
+            start_user_id=e.start_user_id,
+            start_activity_id=e.start_activity_id,
+            started_at=e.at,
+            callback_id=e.callback_id,
+            callback_type=e.callback_type,
+            reference_id=e.reference_id,
+            reference_type=e.reference_type,
+        )
+
+    def ended(self, e: told.InstanceEnded) -> None:
+        """An instance is over; its records stay."""
+        instance = self._instance(e.instance_id)
+        if instance is not None:
+            instance.state = e.state
+            instance.end_activity_id = e.end_activity_id
+            instance.delete_reason = e.delete_reason
+            instance.end_user_id = self._user_id
+            instance.ended_at = e.at
+            instance.duration_ms = milliseconds(instance.started_at, e.at)
+
+    def state_changed(self, e: told.InstanceStateChanged) -> None:
+        """Suspended or active again."""
+        instance = self._instance(e.instance_id)
+        if instance is not None:
+            instance.state = e.state
+
+    def updated(self, e: told.InstanceUpdated) -> None:
+        """New name, business key or status."""
+        instance = self._instance(e.instance_id)
+        if instance is not None:
+            _set(instance, e.changes)
+
+    def migrated(self, e: told.InstanceMigrated) -> None:
+        """All that the instance did belongs to the new definition now, as Flowable has it."""
+        instance = self._instance(e.instance_id)
+        if instance is None:
+            return
+        instance.definition_id = e.definition_id
+        instance.definition_key = e.definition_key
+        instance.definition_version = e.definition_version
+        instance.definition_name = e.definition_name
+        instance.definition_category = e.definition_category
+        instance.deployment_id = e.deployment_id or instance.deployment_id
+        self._moved[e.instance_id] = e.definition_id
+        for activity in self._loaded.activities.values():
+            if activity.instance_id == e.instance_id:
+                activity.definition_id = e.definition_id
+                if activity.ended_at is None:
+                    activity.element_id = e.element_ids.get(activity.element_id, activity.element_id)
+                self._activities[activity.id] = activity
+        for task in self._loaded.tasks.values():
+            if task.instance_id == e.instance_id:
+                task.definition_id = e.definition_id
+                if task.ended_at is None:
+                    former = task.task_definition_key
+                    task.task_definition_key = e.element_ids.get(former, former)
+                self._tasks[task.id] = task
+
+    # --- activities ---
+
+    def activity_started(self, e: told.ActivityStarted) -> None:
+        """A token arrived."""
+        activity = self._new_activity(e.execution_id, e)
+        activity.parent_id = e.parent_id
+        activity.element_id = e.element_id
+        activity.element_name = e.element_name
+        activity.element_type = e.element_type
+        activity.task_id = e.task_id
+        activity.called_instance_id = e.called_instance_id
+        activity.assignee = e.assignee
+
+    def flow_taken(self, e: told.FlowTaken) -> None:
+        """A token passed along a sequence flow, in no time."""
+        activity = self._new_activity(e.passage_id, e)
+        activity.element_id = e.flow_id
+        activity.element_type = SEQUENCE_FLOW
+        activity.ended_at = e.at
+        activity.duration_ms = 0
+
+    def activity_updated(self, e: told.ActivityUpdated) -> None:
+        """A token's stay has a task, a called instance, another assignee or another element."""
+        activity = self._activity(e.execution_id)
+        if activity is not None:
+            _set(activity, e.changes)
+
+    def activity_ended(self, e: told.ActivityEnded) -> None:
+        """A token left. The frame of a multi-instance activity was never told to have started: it is no activity."""
+        activity = self._activity(e.execution_id)
+        if activity is not None:
+            activity.canceled = e.canceled
+            activity.delete_reason = e.reason
+            activity.ended_at = e.at
+            activity.duration_ms = milliseconds(activity.started_at, e.at)
+
+    # --- variables and links ---
+
+    def variable_set(self, e: told.VariableSet) -> None:
+        """A variable has a value; only the last one is kept."""
+        before = self._variables.get(e.variable_key) or self._loaded.variables.get(e.variable_key)
+        found = Variable(
+            id=e.variable_key,
+            root_id=self._root_id,
+            instance_id=e.instance_id,
+            execution_id=e.execution_id,
+            task_id=e.task_id,
+            name=e.name,
+            type=e.type,
+            value=e.value,
+            created_at=e.at if before is None else before.created_at,
+            updated_at=e.at,
+        )
+        self._variables[e.variable_key] = self._loaded.variables[e.variable_key] = found
+
+    def variable_removed(self, e: told.VariableRemoved) -> None:
+        """Somebody removed a variable: history drops it too, as Flowable does."""
+        self._variables[e.variable_key] = None
+        self._loaded.variables.pop(e.variable_key, None)
+
+    def link_added(self, e: told.LinkAdded) -> None:
+        """Somebody has to do with it."""
+        self._links[self._link(e)] = True
+
+    def link_removed(self, e: told.LinkRemoved) -> None:
+        """Somebody has nothing to do with it any more."""
+        self._links[self._link(e)] = False
+
+    # --- tasks ---
+
+    def task_created(self, e: told.TaskCreated) -> None:
+        """A new task."""
+        self._tasks[e.task_id] = self._loaded.tasks[e.task_id] = Task(
+            id=e.task_id,
+            root_id=self._root_id,
+            instance_id=e.instance_id,
+            execution_id=e.execution_id,
+            definition_id=e.definition_id,
+            task_definition_key=e.task_definition_key,
+            name=e.name,
+            description=e.description,
+            assignee=e.assignee,
+            owner=e.owner,
+            priority=e.priority,
+            due_date=e.due_date,
+            category=e.category,
+            form_key=e.form_key,
+            parent_task_id=e.parent_task_id,
+            tenant_id=e.tenant_id,
+            created_at=e.at,
+        )
+
+    def task_updated(self, e: told.TaskUpdated) -> None:
+        """Fields of a task changed."""
+        task = self._task(e.task_id)
+        if task is not None:
+            _set(task, e.changes)
+
+    def task_ended(self, e: told.TaskEnded) -> None:
+        """A task is done or gone."""
+        task = self._task(e.task_id)
+        if task is not None:
+            task.delete_reason = e.reason
+            task.completed_by = e.completed_by
+            task.ended_at = e.at
+            task.duration_ms = milliseconds(task.created_at, e.at)
+
+    # --- records ---
+
+    def _new_activity(self, activity_id: str, e: told.Happening) -> Activity:
+        instance = self._loaded.instances.get(e.instance_id)
+        activity = Activity(
+            id=activity_id,
+            ordinal=self._ordinal,
+            root_id=self._root_id,
+            instance_id=e.instance_id,
+            definition_id="" if instance is None else instance.definition_id,
+            tenant_id="" if instance is None else instance.tenant_id,
+            started_at=e.at,
+        )
+        self._ordinal += 1
+        self._activities[activity_id] = self._loaded.activities[activity_id] = activity
+        return activity
+
+    def _instance(self, instance_id: str) -> ProcessInstance | None:
+        found = self._loaded.instances.get(instance_id)
+        if found is not None:
+            self._instances[instance_id] = found
+        return found
+
+    def _activity(self, activity_id: str) -> Activity | None:
+        found = self._loaded.activities.get(activity_id)
+        if found is not None:
+            self._activities[activity_id] = found
+        return found
+
+    def _task(self, task_id: str) -> Task | None:
+        found = self._loaded.tasks.get(task_id)
+        if found is not None:
+            self._tasks[task_id] = found
+        return found
+
+    def _link(self, e: told.LinkAdded | told.LinkRemoved) -> IdentityLink:
+        return IdentityLink(
+            owner_id=e.owner_id, kind=e.kind, user_id=e.user_id, group_id=e.group_id, root_id=self._root_id
+        )
+
+
+def _set(record: object, changes: Mapping[str, Any]) -> None:
+    for name, value in changes.items():
+        setattr(record, name, value)
+
+
+_HANDLERS: Final[Mapping[type[told.Happening], Callable[[Projection, Any], None]]] = MappingProxyType(
+    {
+        told.InstanceStarted: Projection.started,
+        told.InstanceEnded: Projection.ended,
+        told.InstanceStateChanged: Projection.state_changed,
+        told.InstanceUpdated: Projection.updated,
+        told.InstanceMigrated: Projection.migrated,
+        told.ActivityStarted: Projection.activity_started,
+        told.ActivityUpdated: Projection.activity_updated,
+        told.ActivityEnded: Projection.activity_ended,
+        told.FlowTaken: Projection.flow_taken,
+        told.VariableSet: Projection.variable_set,
+        told.VariableRemoved: Projection.variable_removed,
+        told.TaskCreated: Projection.task_created,
+        told.TaskUpdated: Projection.task_updated,
+        told.TaskEnded: Projection.task_ended,
+        told.LinkAdded: Projection.link_added,
+        told.LinkRemoved: Projection.link_removed,
+    }
+)

@@ -1,0 +1,43 @@
+"""Records what history is told: a batch, a transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Protocol, TypeAlias
+
+from history.app.projecting import Changes, Loaded, Projection, Wanted, wanted
+from history.model.happenings import Told
+
+Project: TypeAlias = Callable[[Loaded], Changes]
+
+
+class RecordStore(Protocol):
+    """Loads and writes records in one transaction, with a number of statements that does not depend on the batch."""
+
+    def transact(self, wants: Wanted, project: Project) -> Awaitable[None]:
+        """Lock and load what is wanted, write what `project` makes of it, commit. Raises Unavailable."""
+        ...
+
+
+class Recorder:
+    """Applies batches, at most once each: the last sequence of a root is written with its effects."""
+
+    def __init__(self, store: RecordStore) -> None:
+        self._store = store
+        self.applied_commands = 0
+        self.skipped_commands = 0
+        """Commands that came again."""
+
+    async def record(self, batch: Sequence[Told]) -> None:
+        """Record the batch; those of one root in the order of their sequence. Raises Unavailable."""
+        applied = 0
+
+        def project(loaded: Loaded) -> Changes:
+            nonlocal applied
+            projection = Projection(loaded)
+            applied = sum(projection.apply(command) for command in batch)
+            return projection.changes()
+
+        await self._store.transact(wanted(batch), project)
+        self.applied_commands += applied
+        self.skipped_commands += len(batch) - applied

@@ -1,0 +1,1 @@
+"""The bus: what it carries is decoded here and handed on."""

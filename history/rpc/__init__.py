@@ -1,0 +1,1 @@
+"""The contract of history: requests in, answers out. Translates, decides nothing."""

@@ -1,0 +1,145 @@
+"""The front door of history: settings and a bus in, a servicer and a consumer out.
+
+history = HistoryService(settings, bus)
+history.add_to(server.registrar)
+server.readiness.add_probe("history", history.probe)
+await history.start()
+...
+await history.stop()
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final
+
+import grpc
+from flowloom.history.v1 import history_service_pb2_grpc as services
+from prometheus_client import CollectorRegistry
+from sqlalchemy import func, select
+
+from history.app.recording import Recorder
+from history.effects.consumer import Consumer
+from history.jobs.lag import LagGauge
+from history.rpc.history_service import HistoryServicer
+from history.settings import HistorySettings
+from history.storage import migrate, tables
+from history.storage.queries import Queries
+from history.storage.store import Store
+from mesh.bus.ports import EventBus, Position, Subscription
+from mesh.bus.sql import SqlDeadLetters
+from mesh.clock import Clock, SystemClock
+from mesh.db.database import open_database
+from mesh.errors import FailedPrecondition, Unavailable
+from mesh.outbox import in_database
+
+__all__ = ["SERVICES", "HistoryService", "HistorySettings"]
+
+SERVICES: Final = ("flowloom.history.v1.HistoryService",)
+
+
+class HistoryService:
+    """All of history in one object. The bus is its owner's to stop, after history."""
+
+    def __init__(
+        self,
+        settings: HistorySettings,
+        bus: EventBus,
+        *,
+        clock: Clock | None = None,
+        registry: CollectorRegistry | None = None,
+    ) -> None:
+        """Nothing is opened yet. `registry` takes the gauges of the lag.
+
+        Raises ValueError for a database URL of another kind.
+        """
+        self._settings = settings
+        self._bus = bus
+        self._database = open_database(settings.database)
+        self._store = Store(self._database, clock or SystemClock())
+        self.recorder = Recorder(self._store)
+        self.dead_letters = SqlDeadLetters(self._database, tables.dead_letter, settings.group)
+        self._servicer = HistoryServicer(Queries(self._database), self._store)
+        self._lag = LagGauge(self._measure, settings.lag_interval_seconds, registry)
+        self._subscription: Subscription | None = None
+
+    def add_to(self, server: grpc.aio.Server) -> None:
+        """Serve the contract there."""
+        services.add_HistoryServiceServicer_to_server(self._servicer, server)
+
+    async def start(self) -> None:
+        """Bring the tables up to date and begin to take events, from where history's own database ends.
+
+        Raises FailedPrecondition if migrations are missing that we may not run, Unavailable if the database is away.
+        """
+        await self._migrate()
+        self._subscription = await self._bus.subscribe(
+            self._settings.topic,
+            self._settings.group,
+            Consumer(self.recorder.record),
+            self.dead_letters,
+            self._settings.bus,
+            applied_sequence=await self._applied_sequence(),
+        )
+        self._lag.start()
+
+    async def stop(self) -> None:
+        """Let the batch under way end, take no more, and close the database."""
+        await self._lag.stop()
+        if self._subscription is not None:
+            await self._subscription.stop()
+            self._subscription = None
+        await self._store.close()
+        self._database.close()
+
+    async def probe(self) -> None:
+        """Raise Unavailable unless the database answers and events are taken."""
+        await self._running().probe()
+        await in_database(self._database, lambda connection: connection.execute(select(1)).scalar_one())
+
+    async def wait_until(self, sequence: int) -> None:
+        """Return once the message of this sequence was taken: who asks then reads what was written before it."""
+        await self._running().wait_until(sequence)
+
+    async def position(self) -> Position:
+        """Where history stands on the bus."""
+        return await self._running().position()
+
+    async def replay(self, root_id: str) -> int:
+        """Take the parked messages of a root anew; returns how many succeeded."""
+        return await self._running().replay(root_id)
+
+    async def lag(self) -> int:
+        """Measure how many messages history is behind, and set the gauges."""
+        return await self._lag.measure()
+
+    async def _measure(self) -> tuple[int, int]:
+        position = await self.position()
+        return position.behind, position.held
+
+    async def _migrate(self) -> None:
+        if self._settings.migrate:
+            await asyncio.to_thread(migrate.upgrade, self._database)
+            return
+        present, wanted = await asyncio.to_thread(lambda: (migrate.current(self._database), migrate.head()))
+        if present != wanted:
+            message = f"expected history's tables at step {wanted}, found {present or 'none'}"
+            raise FailedPrecondition("migrations-missing", message)
+
+    async def _applied_sequence(self) -> int:
+        """The highest sequence whose effects are here: parked messages are counted, they are here in their way."""
+        statement = select(func.coalesce(func.max(tables.applied.c.sequence), 0))
+        parked = select(func.coalesce(func.max(tables.dead_letter.c.sequence), 0)).where(
+            tables.dead_letter.c.consumer_group == self._settings.group
+        )
+        return await in_database(
+            self._database,
+            lambda connection: max(
+                int(connection.execute(statement).scalar_one()), int(connection.execute(parked).scalar_one())
+            ),
+        )
+
+    def _running(self) -> Subscription:
+        if self._subscription is None:
+            raise Unavailable("history-not-started", "expected history to be at work, found it not started")
+        return self._subscription

@@ -1,0 +1,1 @@
+"""History's own database: tables, migrations, recording and queries."""

@@ -1,0 +1,20 @@
+"""Tests of inclusive gateway elements."""
+
+from engine.kernel.state import Tree
+from tests.engine.kernel.contract import ElementContract
+from tests.engine.kernel.harness import MemoryEngine
+from tests.engine.kernel.models import end, flows, start, user_task
+
+
+class TestInclusiveGateway(ElementContract):
+    content = (
+        start()
+        + '<inclusiveGateway id="fork"/><inclusiveGateway id="join"/>'
+        + user_task("a")
+        + user_task("b")
+        + end()
+        + flows("s>fork>a>join>e fork>b>join")
+    )
+
+    def step(self, engine: MemoryEngine, tree: Tree) -> None:
+        engine.complete(tree, next(iter(engine.trees[tree.root_id].tasks.values())).name)

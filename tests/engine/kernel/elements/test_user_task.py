@@ -1,0 +1,13 @@
+"""Tests of user task elements."""
+
+from engine.kernel.state import Tree
+from tests.engine.kernel.contract import ElementContract
+from tests.engine.kernel.harness import MemoryEngine
+from tests.engine.kernel.models import end, flows, start, user_task
+
+
+class TestUserTask(ElementContract):
+    content = start() + user_task("x") + end() + flows("s>x>e")
+
+    def step(self, engine: MemoryEngine, tree: Tree) -> None:
+        engine.complete(tree, next(iter(engine.trees[tree.root_id].tasks.values())).name)

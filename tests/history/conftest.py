@@ -1,0 +1,31 @@
+"""History on SQLite and on MariaDB."""
+
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+
+from mesh.testing.mariadb import MariaDb, mariadb_is_installed, running_mariadb
+from tests.history.worlds import World
+
+
+@pytest.fixture(scope="package")
+def mariadb_server() -> Iterator[MariaDb]:
+    if not mariadb_is_installed():
+        pytest.skip("no MariaDB here")
+    with running_mariadb() as server:
+        yield server
+
+
+@pytest.fixture(params=["sqlite", pytest.param("mariadb", marks=pytest.mark.mariadb)])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'history.db'}"
+    return str(request.getfixturevalue("mariadb_server").create_database())
+
+
+@pytest.fixture
+async def world(url: str) -> AsyncIterator[World]:
+    found = World(url)
+    yield found
+    await found.close()
