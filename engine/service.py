@@ -105,9 +105,7 @@ class EngineService:
         self._definitions = DefinitionCache(
             store,
             elements,
-            DefinitionCacheLimits(
-                definitions=kept.kept, seconds=kept.kept_seconds, fresh_seconds=kept.fresh_seconds
-            ),
+            DefinitionCacheLimits(definitions=kept.kept, seconds=kept.kept_seconds, fresh_seconds=kept.fresh_seconds),
         )
         limits = settings.limits
         world = World(
@@ -152,9 +150,7 @@ class EngineService:
         self, store: SqlRepository, elements: kernel_registry.Registry, clock: Clock, ids: IdSource
     ) -> None:
         self._changes = DefinitionChanges(store, self._definitions, self._commit, now=clock.now, new_id=ids.root)
-        deployments = Deployments(
-            store, self._definitions, self._commit, elements, now=clock.now, new_id=ids.root
-        )
+        deployments = Deployments(store, self._definitions, self._commit, elements, now=clock.now, new_id=ids.root)
         self._repository = RepositoryService(deployments, self._changes, self._definitions, self._queries)
 
     def _wire_runtime(self, clock: Clock, ids: IdSource) -> None:
@@ -253,4 +249,3 @@ class EngineService:
         await self._http.aclose()
         await asyncio.to_thread(self._queries.close)
         self._database.close()
-

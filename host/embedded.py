@@ -3,14 +3,15 @@
 Nothing in a service's code knows that it runs here: each gets its settings, a clock, a bus and a registrar.
 """
 
+import asyncio
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from importlib.resources import files
 from pathlib import Path
 from typing import Final
 
+import httpx
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
 
 from engine.service import EngineService, EngineSettings
@@ -23,6 +24,8 @@ from mesh.settings import load
 from mesh.telemetry import RpcMetrics
 
 DESCRIPTORS: Final = "descriptors.pb"
+READY_SECONDS: Final = 30.0
+READY_LOOK_SECONDS: Final = 0.05
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +59,7 @@ class EmbeddedMesh:
             port=options.grpc_port,
             lame_duck_seconds=options.lame_duck_seconds,
         )
-        self._clock: Clock = ManualClock(datetime.now(UTC)) if options.manual_clock else SystemClock()
+        self._clock: Clock = ManualClock(SystemClock().now()) if options.manual_clock else SystemClock()
         self.grpc_address = ""
         self.rest_address = ""
         self.metrics_address = ""
@@ -78,13 +81,14 @@ class EmbeddedMesh:
             self._engine_settings, clock=self._clock, registry=registry, draining=self._server.draining
         )
         await self._engine.start()
-        self._history = HistoryService(self._history_settings, bus=self._engine.bus, registry=registry)
+        self._history = HistoryService(self._history_settings, self._engine.bus, registry=registry)
         await self._history.start()
         self._engine.add_to(self._server.registrar)
         self._history.add_to(self._server.registrar)
         self._server.readiness.add_probe("engine", self._engine.probe)
         self._server.readiness.add_probe("history", self._history.probe)
         self.grpc_address = await self._server.start()
+        await self._until_ready(self._server)
         self._observation = ObservationPort(registry, self._server.readiness)
         self.metrics_address = await self._observation.start(self._options.address)
         if self._options.edge:
@@ -96,7 +100,22 @@ class EmbeddedMesh:
         snapshot = edge_snapshot(self._gateway_settings, read_contract(descriptors), {"engine": here, "history": here})
         self._edge = open_edge(self._gateway_settings, snapshot)
         await self._edge.start()
-        self.rest_address = f"http://{self._gateway_settings.address}:{self._gateway_settings.port}"
+        rest_address = f"http://{self._gateway_settings.address}:{self._gateway_settings.port}"
+        await _until_edge_ready(rest_address)
+        self.rest_address = rest_address
+
+    @staticmethod
+    async def _until_ready(server: MeshServer) -> None:
+        """Wait until every part works: history claims its place on the bus only after its first look."""
+        try:
+            async with asyncio.timeout(READY_SECONDS):
+                while not await server.readiness.poll():
+                    await asyncio.sleep(READY_LOOK_SECONDS)
+        except TimeoutError:
+            failures = "; ".join(f"{name}: {why}" for name, why in server.readiness.failures.items())
+            raise RuntimeError(
+                f"expected the services to be ready within {READY_SECONDS} s, found {failures}"
+            ) from None
 
     async def stop(self) -> None:
         """Drain from the outside in: no new requests, those under way end, then the services stop."""
@@ -110,6 +129,19 @@ class EmbeddedMesh:
             await self._engine.stop()
         if self._observation is not None:
             await self._observation.stop()
+
+
+async def _until_edge_ready(address: str) -> None:
+    """Wait until Envoy has found the services healthy; before that it answers for them that they are away."""
+    async with httpx.AsyncClient(trust_env=False) as client:
+        try:
+            async with asyncio.timeout(READY_SECONDS):
+                while (await client.get(f"{address}/ready")).status_code != httpx.codes.OK:
+                    await asyncio.sleep(READY_LOOK_SECONDS)
+        except TimeoutError:
+            raise RuntimeError(
+                f"expected the edge to find its services within {READY_SECONDS} s, found it did not"
+            ) from None
 
 
 def descriptor_set() -> bytes:

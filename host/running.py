@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import json
 import os
-import sys
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,9 +17,6 @@ from mesh.telemetry import log_as_json
 
 # gRPC's fork handlers only print a notice when uvloop starts Envoy.
 os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
-
-SWITCH_INTERVAL_SECONDS = 0.0005
-"""How long a writer thread may keep the interpreter from the event loop. Python's 5 ms would be felt in each call."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,13 +36,16 @@ class UpOptions:
     quiet: bool = False
 
 
-def up(options: UpOptions, announce: Callable[[EmbeddedMesh], None] = lambda mesh: None) -> None:
+def _silently(_: EmbeddedMesh) -> None:
+    """Announce nothing."""
+
+
+def up(options: UpOptions, announce: Callable[[EmbeddedMesh], None] = _silently) -> None:
     """Run the whole mesh until SIGTERM or SIGINT, then drain and stop.
 
     `announce` is called once it is ready. Raises RuntimeError if a part does not start, SettingsError for bad settings.
     """
     log_as_json("WARNING" if options.quiet else "INFO")
-    sys.setswitchinterval(SWITCH_INTERVAL_SECONDS)
     uvloop.run(_up(options, announce))
 
 

@@ -14,7 +14,7 @@ MAX_ID_LENGTH: Final = 64
 class Ask:
     """A command with what became of it: `reply` or `error` is set once the batch is done.
 
-    `root_id` is given where it is known beforehand (jobs, deliveries) and found otherwise. `command_id` stays the same
+    `root_id` is found anew at each attempt. `command_id` stays the same
     over all attempts, so that the outbox can tell whether one of them was committed. `depth`: how many throws led here.
     """
 
@@ -60,6 +60,7 @@ class Ask:
 
     def reset(self) -> None:
         """Forget the outcome of an attempt that was rolled back."""
+        self.root_id = ""
         self.reply = None
         self.error = None
         self.throw_ids = []

@@ -66,7 +66,8 @@ class Correlation:
         """Deliver a message. Raises Refused: NOT_FOUND if nobody waits, FAILED_PRECONDITION if several do."""
         for attempt in range(1, ATTEMPTS + 1):
             found = await self._waiting(ask)
-            if len(found) > 1:
+            # Two waits of one instance are equal to the sender: the older one gets it, the other waits on (Flowable).
+            if not ask.process_instance_id and len({row.process_instance_id for row in found}) > 1:
                 raise failed(
                     "message-ambiguous",
                     f"expected one execution to wait for message '{ask.name}', found several: name the instance",

@@ -23,6 +23,7 @@ from engine.app.batch import Outcome, World
 from engine.app.unit_of_work import MESSAGE, SIGNAL, Delivery, OnCommitted, Reply, UnitOfWork
 from engine.app.writers import STOP, Due, Entry, GroupCommitSettings, Shared, Work, Writer, unavailable
 from engine.kernel import commands as cmd
+from engine.kernel.errors import invalid
 from mesh.errors import ResourceExhausted, Unavailable
 
 T = TypeVar("T")
@@ -30,6 +31,7 @@ T = TypeVar("T")
 MAX_DELIVERY_DEPTH: Final = 8
 """How many throws in a row (a delivery that throws again) a caller waits for."""
 DELIVERIES_AT_ONCE: Final = 256
+MAX_REQUEST_ID: Final = 128
 
 _log = logging.getLogger(__name__)
 
@@ -106,6 +108,11 @@ class GroupCommit:
         Unavailable (the database is away: whether it happened is told by a retry with the same request_id),
         ResourceExhausted (too many wait), or whatever a bug raised.
         """
+        if len(request_id) > MAX_REQUEST_ID or not request_id.isprintable():
+            raise invalid(
+                "bad-request-id",
+                f"expected a request_id of at most {MAX_REQUEST_ID} printable characters, found {len(request_id)}",
+            )
         return await self._enqueue(Ask(command, request_id=request_id))
 
     async def execute_due(self, limit: int = 64) -> int:

@@ -1,8 +1,9 @@
 """How a process instance comes to be: by a start command or by a call activity."""
 
 from engine.kernel import events as ev
-from engine.kernel import lifecycle
+from engine.kernel import lifecycle, listeners
 from engine.kernel.definition import Definition, Node
+from engine.kernel.here import Here
 from engine.kernel.state import Instance
 from engine.kernel.turn import Turn
 
@@ -45,5 +46,10 @@ def begin(
 
 def set_off(turn: Turn, instance: Instance, definition: Definition, start: Node) -> None:
     """Open the process's own scope and put a token on a start event."""
-    lifecycle.open_scope(turn, instance, lifecycle.root_execution(instance, definition.process), definition.process)
+    process = definition.process
+    root = lifecycle.root_execution(instance, process)
+    if process.listeners:
+        listeners.run(listeners.of_event(process.listeners, listeners.START), Here(turn, instance, root, process))
+    if process.data_objects or process.event_subprocesses:
+        lifecycle.open_scope(turn, instance, root, process)
     lifecycle.enter_later(turn, instance, instance.id, start)

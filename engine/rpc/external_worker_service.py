@@ -57,21 +57,23 @@ class ExternalWorkerService(external_worker_service_pb2_grpc.ExternalWorkerServi
     async def _until_draining(
         self, batches: AsyncGenerator[Sequence[LeasedJob], None]
     ) -> AsyncGenerator[Sequence[LeasedJob], None]:
-        """Pass batches on until the server goes away; what was taken is always passed on before."""
+        """Pass batches on until the server goes away; what was taken by then is passed on before."""
         ending = asyncio.ensure_future(self._draining.wait())
+        coming: asyncio.Future[Sequence[LeasedJob]] | None = None
         try:
             while True:
                 coming = asyncio.ensure_future(anext(batches))
                 await asyncio.wait((coming, ending), return_when=asyncio.FIRST_COMPLETED)
                 if not coming.done():
-                    coming.cancel()
-                    await asyncio.wait((coming,))
                     raise Unavailable(
                         "draining", "expected the server to go on, found it going away: open the stream again"
                     )
                 yield coming.result()
         finally:
             ending.cancel()
+            if coming is not None and not coming.done():
+                coming.cancel()
+                await asyncio.wait((coming,))
             await batches.aclose()
 
     async def ListExternalWorkerJobs(

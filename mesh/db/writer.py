@@ -294,7 +294,11 @@ class SqliteWriter(Writer):
     def close(self) -> None:
         if self._is_open:
             self._is_open = False
+            # A statement that is still open somewhere would keep the connection, and its lock on the file, alive.
             with contextlib.suppress(sqlite3.Error):
+                self._connection.rollback()
+            with contextlib.suppress(sqlite3.Error):
+                self._cursor.close()
                 self._connection.close()
 
     @property

@@ -57,10 +57,11 @@ async def _state(run: CaseRun, args: Args) -> Mismatch | None:
     instance_id = run.instance(args)
     running = await run.driver.instance(instance_id)
     if running is not None:
-        return _unless(running.state == args["state"], f"state {args['state']}", running.state)
+        return _unless(running.state == args["state"], f"state {args['state']}", f"{running.state} in the engine")
     past = await run.driver.historic_instance(instance_id)
-    state = past.state if past is not None else "no running instance, and none in the history"
-    return _unless(state == args["state"], f"state {args['state']}", state, final=state in ENDED_STATES)
+    state = past.state if past is not None else ""
+    found = f"{state} in the history, not running" if state else "no running instance, and none in the history"
+    return _unless(state == args["state"], f"state {args['state']}", found, final=state in ENDED_STATES)
 
 
 async def _end(run: CaseRun, args: Args) -> Mismatch | None:

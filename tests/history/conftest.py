@@ -13,7 +13,8 @@ from tests.history.worlds import World
 def mariadb_server() -> Iterator[MariaDb]:
     if not mariadb_is_installed():
         pytest.skip("no MariaDB here")
-    with running_mariadb() as server:
+    # What is durable is not the question here, and every test makes all tables anew.
+    with running_mariadb(("--innodb-flush-log-at-trx-commit=0", "--skip-innodb-doublewrite")) as server:
         yield server
 
 

@@ -104,9 +104,7 @@ def _enter(here: Here) -> None:
 def _start_of(here: Here, definition: Definition) -> Node:
     start = definition.process.start or next(iter(definition.starts), None)
     if start is None:
-        raise here.refuse(
-            "no-start-event", f"expected process '{definition.key}' to have a start event, found none"
-        )
+        raise here.refuse("no-start-event", f"expected process '{definition.key}' to have a start event, found none")
     return start
 
 

@@ -115,6 +115,7 @@ def _park(turn: Turn, job: Job, variables: cmd.Variables, error_code: str, error
         {
             "kind": ASYNC,
             "handler": COMPLETE_HANDLER,
+            "topic": "",
             "due_at": turn.at,
             "lock_owner": "",
             "lock_token": "",

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final, TypeVar
 
-from sqlalchemy import Connection, event
+from sqlalchemy import Connection
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from mesh.db.database import Database
@@ -29,8 +29,6 @@ class ReadPool:
         self._threads = ThreadPoolExecutor(max_workers=threads, thread_name_prefix="engine-query")
         self._waiting = 0
         self.sqlite = database.is_sqlite
-        if self.sqlite:
-            event.listen(database.engine, "connect", _teach_lower)
 
     async def run(self, query: Callable[[Connection], T]) -> T:
         """Run a query on a connection that commits nothing.
@@ -53,6 +51,8 @@ class ReadPool:
     def _run(self, query: Callable[[Connection], T]) -> T:
         try:
             with self._database.reader.connect() as connection:
+                if self.sqlite:
+                    _teach_lower(connection)
                 return query(connection)
         except PoolTimeoutError as error:
             raise _away(error) from error
@@ -70,8 +70,18 @@ def _away(error: BaseException) -> Unavailable:
     return Unavailable("database-away", f"expected the database to answer, found: {error}", retry_after_seconds=1.0)
 
 
-def _teach_lower(connection: Any, _: Any) -> None:
-    """SQLite's own `lower` knows ASCII only; MySQL's knows all letters, and both must find the same."""
-    connection.create_function(
-        "lower", 1, lambda text: text.lower() if isinstance(text, str) else text, deterministic=True
-    )
+def _teach_lower(connection: Connection) -> None:
+    """Let SQLite know all letters.
+
+    Its own `lower` knows ASCII only; MySQL's knows all, and both must find the same.
+    """
+    # `info` lives as long as the driver's connection does, so each is taught once.
+    if "lower" in connection.info:
+        return
+    driver: Any = connection.connection.driver_connection
+    driver.create_function("lower", 1, _lower, deterministic=True)
+    connection.info["lower"] = True
+
+
+def _lower(text: object) -> object:
+    return text.lower() if isinstance(text, str) else text

@@ -16,7 +16,8 @@ from tests.engine.kernel.harness import MemoryEngine
 AT = datetime(2026, 1, 1, 12, 0, 0, 250_000, tzinfo=UTC)
 MODEL = """<definitions xmlns="http://www.omg.org/spec/BPMN/20100524/MODEL" xmlns:flowable="http://flowable.org/bpmn"
   targetNamespace="t"><process id="p" isExecutable="true"><startEvent id="s"/><sequenceFlow id="f1" sourceRef="s"
-  targetRef="t"/><userTask id="t" name="Work" flowable:assignee="kermit"/><sequenceFlow id="f2" sourceRef="t" targetRef="e"/>
+  targetRef="t"/><userTask id="t" name="Work" flowable:assignee="kermit"/>
+  <sequenceFlow id="f2" sourceRef="t" targetRef="e"/>
   <endEvent id="e"/></process></definitions>"""
 
 

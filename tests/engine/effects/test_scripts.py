@@ -91,7 +91,8 @@ def test_variables_are_set_through_the_execution_in_order(execution: Execution) 
 
 def test_what_was_set_is_read_back_at_once(execution: Execution) -> None:
     value, assigned = run(
-        "execution.setVariable('a', 5); [a, execution.getVariable('a'), execution.hasVariable('b'), execution.getVariable('b')]",
+        "execution.setVariable('a', 5);"
+        "[a, execution.getVariable('a'), execution.hasVariable('b'), execution.getVariable('b')]",
         execution,
         a=1,
     )

@@ -141,7 +141,8 @@ async def test_timer_start_events_start_instances(manual: Engine) -> None:
     await manual.deploy(
         document(
             "clockwork",
-            '<startEvent id="s"><timerEventDefinition><timeCycle>R2/PT1H</timeCycle></timerEventDefinition></startEvent>'
+            '<startEvent id="s"><timerEventDefinition><timeCycle>R2/PT1H</timeCycle></timerEventDefinition>'
+            "</startEvent>"
             '<sequenceFlow id="f" sourceRef="s" targetRef="t"/><userTask id="t" name="Tick"/>',
         )
     )

@@ -117,7 +117,9 @@ async def test_exclusive_jobs_of_an_instance_are_given_one_at_a_time(engine: Eng
     assert {job.instance_id for job in jobs} == {instance, other}
     assert len(jobs) == 2
     assert await take(engine, "other", count=10) == []
-    await engine.work.report(cmd.CompleteJob(job_id=next(j.id for j in jobs if j.instance_id == instance), worker_id="w"))
+    await engine.work.report(
+        cmd.CompleteJob(job_id=next(j.id for j in jobs if j.instance_id == instance), worker_id="w")
+    )
     assert [job.instance_id for job in await take(engine, "other", count=10)] == [instance]
 
 

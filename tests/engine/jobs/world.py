@@ -151,7 +151,7 @@ class Engine:
 async def eventually(holds: Callable[[], Awaitable[bool]], seconds: float = 10.0) -> None:
     """Wait until it holds. Raises TimeoutError."""
     async with asyncio.timeout(seconds):
-        while not await holds():
+        while not await holds():  # noqa: ASYNC110 - what is waited for is a row of a database
             await asyncio.sleep(0.005)
 
 
@@ -191,17 +191,13 @@ async def running(
     changes = DefinitionChanges(store, cache, group, now=now, new_id=ids.root)
     leases = LeaseStore(database, group.transact, new_id=ids.root, decode_value=decode_value)
     outside = OutsideWork(leases=leases, commands=group, perform=perform, now=now, owner=owner, settings=settings)
-    executor = JobExecutor(
-        due=group, definitions=changes, leases=leases, outside=outside, now=now, settings=settings
-    )
+    executor = JobExecutor(due=group, definitions=changes, leases=leases, outside=outside, now=now, settings=settings)
     work = ExternalWork(commands=group, leases=leases, now=now)
     streams = JobStreams(work, now=now, alive_seconds=alive_seconds)
     group.listen(executor.on_committed)
     group.listen(streams.on_committed)
     operations = JobOperations(queries=queries, commands=group, runs=executor, now=now)
-    control = ManualControl(
-        clock=clock, runs=executor, manual_jobs=settings.manual_jobs, on_clock_moved=executor.wake
-    )
+    control = ManualControl(clock=clock, runs=executor, manual_jobs=settings.manual_jobs, on_clock_moved=executor.wake)
     facts = EngineFacts(
         name="flowloom",
         version="1",

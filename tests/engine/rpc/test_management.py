@@ -12,6 +12,7 @@ import pytest
 from flowloom.engine.v1 import management_service_pb2 as pb
 from google.protobuf import json_format
 
+from engine.app.external_work import Acquire
 from engine.jobs.settings import JobSettings
 from engine.kernel import commands as cmd
 from engine.kernel.values import variables_of
@@ -77,8 +78,12 @@ async def test_a_job_is_found_only_where_it_lies(engine: Engine) -> None:
     job = await engine.management.GetJob(pb.GetJobRequest(kind="jobs", job_id=job_id))
 
     assert (job.id, job.element_id, job.retries, job.kind) == (job_id, "e1", 3, "jobs")
-    assert (await refused(engine.management.GetJob(pb.GetJobRequest(kind="timer-jobs", job_id=job_id))))[0] == "NOT_FOUND"
-    assert (await refused(engine.management.GetJob(pb.GetJobRequest(kind="odd", job_id=job_id))))[0] == "INVALID_ARGUMENT"
+    assert (await refused(engine.management.GetJob(pb.GetJobRequest(kind="timer-jobs", job_id=job_id))))[
+        0
+    ] == "NOT_FOUND"
+    assert (await refused(engine.management.GetJob(pb.GetJobRequest(kind="odd", job_id=job_id))))[
+        0
+    ] == "INVALID_ARGUMENT"
 
 
 async def test_executing_a_job_moves_the_instance_on_in_the_call(engine: Engine) -> None:
@@ -144,9 +149,7 @@ async def test_a_dead_job_tells_why_and_comes_back_with_its_attempts(engine: Eng
     instance = await kill(engine)
     job_id = await job_of(engine, "deadletter-jobs")
 
-    await engine.group.submit(
-        cmd.SetVariables(execution_id=instance, variables=variables_of({"missing": 1}))
-    )
+    await engine.group.submit(cmd.SetVariables(execution_id=instance, variables=variables_of({"missing": 1})))
     await engine.management.MoveDeadLetterJob(pb.MoveDeadLetterJobRequest(job_id=job_id, retries=5))
 
     assert (await engine.management.GetJob(pb.GetJobRequest(kind="jobs", job_id=job_id))).retries == 5
@@ -189,8 +192,6 @@ async def test_a_deleted_job_is_gone_and_one_in_execution_is_not_deleted(engine:
     assert (await refused(engine.management.GetJob(pb.GetJobRequest(kind="jobs", job_id=job_id))))[0] == "NOT_FOUND"
     await engine.start("external")
     worker_job = await job_of(engine, "external-worker-jobs")
-    from engine.app.external_work import Acquire
-
     await engine.work.acquire(Acquire(topic="mail", worker_id="w", lease=timedelta(minutes=1)))
     deletion = engine.management.DeleteJob(pb.DeleteJobRequest(kind="external-worker-jobs", job_id=worker_job))
     assert await refused(deletion) == ("FAILED_PRECONDITION", "job-locked")

@@ -345,3 +345,32 @@ async def test_a_participant_is_linked_to_an_instance_and_taken_away(mesh: Mesh)
     await mesh.runtime.DeleteProcessInstanceIdentityLink(removal)
     with refusing("NOT_FOUND"):
         await mesh.runtime.DeleteProcessInstanceIdentityLink(removal)
+
+
+async def test_what_is_known_and_not_offered_is_refused_and_nothing_starts(mesh: Mesh) -> None:
+    await mesh.deploy(ONE_TASK)
+
+    with refusing("UNIMPLEMENTED", "not-offered"):
+        await mesh.start("one", callback_id="c")
+
+    assert (await mesh.runtime.ListProcessInstances(pb.ListProcessInstancesRequest())).total == 0
+
+
+async def test_an_outcome_and_the_fields_of_a_start_form_become_variables(mesh: Mesh) -> None:
+    await mesh.deploy(ONE_TASK)
+
+    instance_id = await mesh.start("one", outcome="urgent", start_form_variables=variables(days=3))
+
+    assert await mesh.values(instance_id) == {"outcome": "urgent", "days": 3}
+
+
+async def test_a_transient_variable_is_seen_by_the_model_and_not_kept(mesh: Mesh) -> None:
+    body = sequence(
+        '<serviceTask id="e1" flowable:expression="${secret + 1}" flowable:resultVariableName="told"/>',
+        '<userTask id="e2"/>',
+    )
+    await mesh.deploy(bpmn("hiding", body))
+
+    instance_id = await mesh.start("hiding", transient_variables=variables(secret=1))
+
+    assert await mesh.values(instance_id) == {"told": 2}

@@ -232,6 +232,7 @@ async def running(
     decide: Callable[..., Any] | None = None,
     limits: Limits | None = None,
     known: dict[str, Definition] | None = None,
+    wait: bool = True,
     **settings: Any,
 ) -> AsyncIterator[Bench]:
     """A started group commit on a database."""
@@ -260,8 +261,9 @@ async def running(
     bench = Bench(database, clock, source, world, group, units)
     group.listen(bench.committed.extend)
     await group.start()
-    await asyncio.sleep(0)
-    await group.transact(lambda _: None)  # behind the look for deliveries that were left over
+    if wait:
+        await asyncio.sleep(0)
+        await group.transact(lambda _: None)  # behind the look for deliveries that were left over
     try:
         yield bench
     finally:

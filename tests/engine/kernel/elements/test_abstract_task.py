@@ -6,4 +6,3 @@ from tests.engine.kernel.models import end, flows, start
 
 class TestAbstractTask(ElementContract):
     content = start() + '<task id="x"/>' + end() + flows("s>x>e")
-    waits = False

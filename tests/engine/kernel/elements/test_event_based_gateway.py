@@ -1,12 +1,12 @@
 """Tests of event based gateway elements."""
 
 from engine.kernel.state import Tree
-from tests.engine.kernel.contract import ElementContract
+from tests.engine.kernel.contract import WaitingContract
 from tests.engine.kernel.harness import MemoryEngine
 from tests.engine.kernel.models import catch, end, flows, message, messages, start, timer
 
 
-class TestEventBasedGateway(ElementContract):
+class TestEventBasedGateway(WaitingContract):
     content = (
         start()
         + '<eventBasedGateway id="x"/>'

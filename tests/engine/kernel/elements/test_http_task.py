@@ -2,12 +2,12 @@
 
 from engine.kernel import commands as cmd
 from engine.kernel.state import Tree
-from tests.engine.kernel.contract import ElementContract
+from tests.engine.kernel.contract import WaitingContract
 from tests.engine.kernel.harness import MemoryEngine
 from tests.engine.kernel.models import end, flows, start
 
 
-class TestHttpTask(ElementContract):
+class TestHttpTask(WaitingContract):
     content = (
         start()
         + '<serviceTask id="x" flowable:type="http"><extensionElements><flowable:field name="requestUrl" stringValue="https://example.org"/></extensionElements></serviceTask>'

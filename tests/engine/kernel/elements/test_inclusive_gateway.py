@@ -1,12 +1,12 @@
 """Tests of inclusive gateway elements."""
 
 from engine.kernel.state import Tree
-from tests.engine.kernel.contract import ElementContract
-from tests.engine.kernel.harness import MemoryEngine
-from tests.engine.kernel.models import end, flows, start, user_task
+from tests.engine.kernel.contract import WaitingContract, engine_with
+from tests.engine.kernel.harness import MemoryEngine, tasks_of
+from tests.engine.kernel.models import end, flow, flows, model, start, user_task
 
 
-class TestInclusiveGateway(ElementContract):
+class TestInclusiveGateway(WaitingContract):
     content = (
         start()
         + '<inclusiveGateway id="fork"/><inclusiveGateway id="join"/>'
@@ -18,3 +18,25 @@ class TestInclusiveGateway(ElementContract):
 
     def step(self, engine: MemoryEngine, tree: Tree) -> None:
         engine.complete(tree, next(iter(engine.trees[tree.root_id].tasks.values())).name)
+
+
+def test_the_join_waits_only_for_tokens_that_can_still_come() -> None:
+    engine = engine_with(
+        model(
+            start(),
+            '<inclusiveGateway id="fork"/><exclusiveGateway id="choice" default="choice-elsewhere"/><inclusiveGateway id="join"/>',
+            user_task("a"),
+            user_task("b"),
+            user_task("elsewhere"),
+            user_task("after"),
+            flows("s>fork>a>join>after fork>b>choice choice>elsewhere"),
+            flow("choice", "join", "${v == 1}"),
+        )
+    )
+    tree = engine.start("p", {"v": 0})
+
+    engine.complete(tree, "a")
+    assert tasks_of(engine.trees[tree.root_id]) == ["b"]
+    engine.complete(tree, "b")
+
+    assert tasks_of(engine.trees[tree.root_id]) == ["after", "elsewhere"]

@@ -6,4 +6,3 @@ from tests.engine.kernel.models import end, flows, start, throw
 
 class TestIntermediateThrowEvent(ElementContract):
     content = start() + throw("x") + end() + flows("s>x>e")
-    waits = False

@@ -6,4 +6,3 @@ from tests.engine.kernel.models import end, flows, start
 
 class TestManualTask(ElementContract):
     content = start() + '<manualTask id="x"/>' + end() + flows("s>x>e")
-    waits = False

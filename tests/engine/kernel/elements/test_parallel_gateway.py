@@ -1,12 +1,12 @@
 """Tests of parallel gateway elements."""
 
 from engine.kernel.state import Tree
-from tests.engine.kernel.contract import ElementContract
+from tests.engine.kernel.contract import WaitingContract
 from tests.engine.kernel.harness import MemoryEngine
 from tests.engine.kernel.models import end, flows, start, user_task
 
 
-class TestParallelGateway(ElementContract):
+class TestParallelGateway(WaitingContract):
     content = (
         start()
         + '<parallelGateway id="fork"/><parallelGateway id="join"/>'

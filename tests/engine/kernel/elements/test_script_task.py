@@ -11,4 +11,3 @@ class TestScriptTask(ElementContract):
         + end()
         + flows("s>x>e")
     )
-    waits = False

@@ -7,4 +7,3 @@ from tests.engine.kernel.models import end, flows, messages, start
 class TestSendTask(ElementContract):
     content = start() + '<sendTask id="x" messageRef="message-m"/>' + end() + flows("s>x>e")
     root = messages("m")
-    waits = False

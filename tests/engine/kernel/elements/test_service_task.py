@@ -6,4 +6,3 @@ from tests.engine.kernel.models import end, flows, service, start
 
 class TestServiceTask(ElementContract):
     content = start() + service("x") + end() + flows("s>x>e")
-    waits = False

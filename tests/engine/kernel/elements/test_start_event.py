@@ -6,4 +6,3 @@ from tests.engine.kernel.models import end, flows, start
 
 class TestStartEvent(ElementContract):
     content = start() + end() + flows("s>e")
-    waits = False

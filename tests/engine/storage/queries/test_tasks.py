@@ -36,6 +36,11 @@ async def _task(bench: Bench, **changes: Any) -> str:
     return task_id
 
 
+def _execution(world: ReadWorld, task_id: str) -> str:
+    (row,) = world.bench.rows(tables.task, id=task_id)
+    return str(row["execution_id"])
+
+
 def _standalone(world: ReadWorld, task_id: str, **values: Any) -> str:
     blank = {column.name: "" for column in tables.task.columns}
     row = {"created_at": START, "priority": 50, "suspended": False, "due_at": None, "claimed_at": None, "name": "Alone"}
@@ -194,7 +199,9 @@ async def test_local_variables_hide_global_ones_of_their_name(world: ReadWorld) 
     world.bench.define(ONE_TASK)
     task_id = world.bench.task_of(await world.bench.start("one", amount=1, colour="red"))
     local = {"amount": Variable("long", 2)}
-    await world.bench.group.submit(cmd.SetVariables(task_id=task_id, variables=local, local=True))
+    await world.bench.group.submit(
+        cmd.SetVariables(execution_id=_execution(world, task_id), variables=local, local=True)
+    )
 
     both = await world.queries.list_task_variables(task_id)
     own = await world.queries.list_task_variables(task_id, LOCAL)
@@ -222,7 +229,9 @@ async def test_variables_come_with_the_list_by_one_more_statement(world: ReadWor
     for number in range(3):
         task_id = world.bench.task_of(await world.bench.start("one", number=number))
         local = {"mine": Variable("integer", number)}
-        await world.bench.group.submit(cmd.SetVariables(task_id=task_id, variables=local, local=True))
+        await world.bench.group.submit(
+            cmd.SetVariables(execution_id=_execution(world, task_id), variables=local, local=True)
+        )
     world.statements.clear()
 
     wanted = TaskFilter(include_process_variables=True, include_task_local_variables=True)
@@ -238,7 +247,9 @@ async def test_conditions_on_task_and_process_variables_look_at_their_own_scope(
     world.bench.define(ONE_TASK)
     task_id = world.bench.task_of(await world.bench.start("one", colour="red"))
     local = {"size": Variable("integer", 5)}
-    await world.bench.group.submit(cmd.SetVariables(task_id=task_id, variables=local, local=True))
+    await world.bench.group.submit(
+        cmd.SetVariables(execution_id=_execution(world, task_id), variables=local, local=True)
+    )
     red = VariableCondition(name="colour", operation="equals", value=Variable("string", "red"))
     big = VariableCondition(name="size", operation="greaterThan", value=Variable("integer", 4))
 

@@ -1,0 +1,198 @@
+"""Changing what runs: moving tokens, migrating, suspending, variables from outside."""
+
+import pytest
+
+from engine.kernel import commands as cmd
+from engine.kernel.errors import Refused
+from engine.kernel.values import variables_of
+from tests.engine.kernel.contract import engine_with
+from tests.engine.kernel.harness import MemoryEngine, canceled, state_of, tasks_of
+from tests.engine.kernel.models import (
+    boundary,
+    catch,
+    end,
+    event_sub_process,
+    flows,
+    message,
+    messages,
+    model,
+    start,
+    sub_process,
+    timer,
+    user_task,
+)
+
+NESTED = model(
+    start(),
+    user_task("before"),
+    sub_process("sub", start("s2"), user_task("inner"), user_task("second"), end("e2"), flows("s2>inner>second>e2")),
+    boundary("late", "sub", timer("timeDuration", "PT1H")),
+    user_task("after"),
+    end(),
+    flows("s>before>sub>after>e late>after"),
+)
+
+
+def move(engine: MemoryEngine, root_id: str, source: str, target: str) -> None:
+    engine.run(root_id, cmd.ChangeState(instance_id=root_id, cancel=[source], start=[target]))
+    engine.check_replay()
+
+
+def test_moving_into_a_scope_opens_it_and_moving_out_closes_it() -> None:
+    engine = engine_with(NESTED)
+    root_id = engine.start("p").root_id
+
+    move(engine, root_id, "before", "second")
+    assert len(engine.rows[root_id].jobs) == 1
+    move(engine, root_id, "second", "before")
+
+    assert canceled(engine.history[root_id]) == ["before", "second", "sub"]
+    assert engine.rows[root_id].jobs == {}
+    assert tasks_of(engine.trees[root_id]) == ["before"]
+
+
+def test_moving_within_a_scope_keeps_it() -> None:
+    engine = engine_with(NESTED)
+    tree = engine.start("p")
+    engine.complete(tree, "before")
+
+    move(engine, tree.root_id, "inner", "second")
+
+    assert canceled(engine.history[tree.root_id]) == ["inner"]
+    engine.complete(tree, "second")
+    engine.complete(tree, "after")
+    assert state_of(engine.trees[tree.root_id]) == "completed"
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "status"),
+    [
+        ("after", "before", "FAILED_PRECONDITION"),
+        ("nobody", "before", "INVALID_ARGUMENT"),
+        ("before", "x", "INVALID_ARGUMENT"),
+    ],
+)
+def test_a_move_that_makes_no_sense_is_refused(source: str, target: str, status: str) -> None:
+    engine = engine_with(NESTED)
+    root_id = engine.start("p").root_id
+
+    with pytest.raises(Refused) as caught:
+        move(engine, root_id, source, target)
+
+    assert caught.value.status == status
+
+
+def versions(first: str, second: str) -> tuple[MemoryEngine, str]:
+    """An instance of the first version, and the second one deployed."""
+    engine = engine_with(first)
+    root_id = engine.start("p").root_id
+    engine.deploy(second)
+    return engine, root_id
+
+
+def migrate(engine: MemoryEngine, root_id: str, **mappings: str) -> None:
+    target = engine.definitions.latest("p", "")
+    engine.run(root_id, cmd.MigrateInstance(instance_id=root_id, definition_id=target.id, mappings=mappings))
+    engine.check_replay()
+
+
+def test_migration_brings_the_waits_of_the_new_version() -> None:
+    listening = event_sub_process("es", start("es1", message("m")), user_task("extra"), flows("es1>extra"))
+    engine, root_id = versions(
+        model(
+            start(), user_task("a"), boundary("old", "a", timer("timeDuration", "PT1H")), end(), flows("s>a>e old>e")
+        ),
+        model(
+            start(),
+            user_task("a"),
+            boundary("new", "a", message("m")),
+            listening,
+            end(),
+            flows("s>a>e new>e"),
+            root=messages("m"),
+        ),
+    )
+
+    migrate(engine, root_id)
+
+    assert engine.rows[root_id].jobs == {}
+    assert sorted(s.element_id for s in engine.rows[root_id].subscriptions.values()) == ["es1", "new"]
+
+
+def test_migration_into_a_sub_process_and_out_of_it() -> None:
+    flat = model(start(), user_task("a"), end(), flows("s>a>e"))
+    nested = model(start(), sub_process("x", start("s2"), user_task("a"), flows("s2>a")), end(), flows("s>x>e"))
+    engine, root_id = versions(flat, nested)
+
+    migrate(engine, root_id)
+    assert sorted(e.element for e in engine.trees[root_id].instances[root_id].executions.values()) == ["a", "x"]
+    engine.deploy(flat)
+    migrate(engine, root_id)
+
+    assert [e.element for e in engine.trees[root_id].instances[root_id].executions.values()] == ["a"]
+    engine.complete(engine.trees[root_id], "a")
+    assert state_of(engine.trees[root_id]) == "completed"
+
+
+def test_a_catch_event_waits_anew_for_what_the_new_version_says() -> None:
+    engine, root_id = versions(
+        model(start(), catch("c", message("old")), end(), flows("s>c>e"), root=messages("old")),
+        model(start(), catch("c", message("new")), end(), flows("s>c>e"), root=messages("new")),
+    )
+
+    migrate(engine, root_id)
+
+    assert [s.name for s in engine.rows[root_id].subscriptions.values()] == ["new"]
+
+
+def test_what_has_no_counterpart_refuses_the_migration_and_validation_says_why() -> None:
+    engine, root_id = versions(
+        model(start(), user_task("a"), end(), flows("s>a>e")), model(start(), user_task("b"), end(), flows("s>b>e"))
+    )
+    target = engine.definitions.latest("p", "").id
+
+    reply = engine.reply(root_id, cmd.MigrateInstance(instance_id=root_id, definition_id=target, validate_only=True))
+    assert reply == {"messages": ["expected element 'a' in p version 2, found none: map it"]}
+    with pytest.raises(Refused) as caught:
+        migrate(engine, root_id)
+    assert caught.value.status == "FAILED_PRECONDITION"
+    with pytest.raises(Refused) as caught:
+        migrate(engine, root_id, a="nobody")
+    assert caught.value.status == "INVALID_ARGUMENT"
+
+    assert tasks_of(engine.trees[root_id]) == ["a"]
+
+
+def test_nothing_happens_to_a_suspended_instance() -> None:
+    engine = engine_with(model(start(), user_task("a"), end(), flows("s>a>e")))
+    tree = engine.start("p")
+    task_id = engine.task(tree, "a")
+    engine.run(tree.root_id, cmd.SuspendInstance(instance_id=tree.root_id))
+
+    for command in (
+        cmd.CompleteTask(task_id=task_id),
+        cmd.ClaimTask(task_id=task_id, assignee="kermit"),
+        cmd.UpdateTask(task_id=task_id, changes={"name": "b"}),
+        cmd.SetVariables(execution_id=tree.root_id, variables=variables_of({"v": 1})),
+        cmd.ChangeState(instance_id=tree.root_id, cancel=["a"], start=["a"]),
+        cmd.SuspendInstance(instance_id=tree.root_id),
+    ):
+        with pytest.raises(Refused) as caught:
+            engine.run(tree.root_id, command)
+        assert caught.value.status == "FAILED_PRECONDITION"
+
+
+def test_a_variable_larger_than_the_limit_is_refused_by_its_name() -> None:
+    engine = engine_with(model(start(), user_task("a"), flows("s>a")))
+
+    with pytest.raises(Refused, match="variable 'huge': expected at most .*limit: variable_bytes") as caught:
+        engine.start("p", {"huge": "x" * 5_000_000})
+
+    assert caught.value.status == "INVALID_ARGUMENT"
+
+
+def test_a_loop_without_a_wait_state_is_refused_by_a_named_limit() -> None:
+    engine = engine_with(model(start(), '<exclusiveGateway id="g"/><manualTask id="m"/>', flows("s>g>m>g")))
+
+    with pytest.raises(Refused, match="limit: steps"):
+        engine.start("p")

@@ -1,0 +1,103 @@
+"""Jobs: asynchronous continuations, workers, failures, retries and dead letters."""
+
+from datetime import timedelta
+
+import pytest
+
+from engine.kernel import commands as cmd
+from engine.kernel import events as ev
+from engine.kernel.errors import Refused
+from engine.kernel.state import ASYNC
+from engine.kernel.values import variables_of
+from tests.engine.kernel.contract import engine_with
+from tests.engine.kernel.harness import MemoryEngine, state_of
+from tests.engine.kernel.models import end, flows, model, service, start
+
+WORKER = '<serviceTask id="x" flowable:type="external-worker" flowable:topic="t"/>'
+
+
+def failing(attributes: str = "") -> MemoryEngine:
+    task = service("x", "${missing + 1}", f'flowable:async="true" {attributes}')
+    return engine_with(model(start(), task, end(), flows("s>x>e")))
+
+
+def test_a_job_is_tried_three_times_with_growing_pauses_and_is_dead_then() -> None:
+    engine = failing()
+    tree = engine.start("p")
+    pauses = []
+
+    for _ in range(3):
+        (root_id, job) = engine.jobs(ASYNC)[0]
+        engine.now = job.due_at
+        engine.run_job(root_id, job)
+        pauses.append(engine.rows[root_id].jobs[job.id].due_at - engine.now)
+
+    assert pauses[:2] == [timedelta(seconds=2), timedelta(seconds=4)]
+    ((_, dead),) = engine.jobs(ASYNC, dead=True)
+    assert "missing" in dead.error
+    incidents = [e for e in engine.history[tree.root_id] if isinstance(e, ev.IncidentRaised)]
+    assert [(i.kind, i.element_id, i.job_id) for i in incidents] == [("job-dead", "x", dead.id)]
+
+
+def test_a_dead_job_comes_back_with_its_tries_when_the_cause_is_gone() -> None:
+    engine = failing('flowable:failedJobRetryTimeCycle="R1/PT1S"')
+    tree = engine.start("p")
+    engine.run_jobs()
+    ((root_id, dead),) = engine.jobs(ASYNC, dead=True)
+    engine.run(root_id, cmd.SetVariables(execution_id=root_id, variables=variables_of({"missing": 1})))
+
+    engine.run(root_id, cmd.ChangeJob(job_id=dead.id, move="executable"))
+    engine.run_jobs()
+
+    engine.check_replay()
+    assert state_of(engine.trees[tree.root_id]) == "completed"
+
+
+def test_a_worker_s_result_goes_on_by_a_job_of_its_own() -> None:
+    engine = engine_with(model(start(), WORKER, end(), flows("s>x>e")))
+    tree = engine.start("p")
+    root_id, job = engine.worker("t")
+
+    engine.run(root_id, cmd.CompleteJob(job_id=job.id, worker_id="worker", variables=variables_of({"v": 1})))
+    assert state_of(engine.trees[tree.root_id]) == "active"
+    engine.run_jobs()
+
+    assert state_of(engine.trees[tree.root_id]) == "completed"
+
+
+def test_a_former_holder_of_the_lease_is_fenced_off() -> None:
+    engine = engine_with(model(start(), WORKER, end(), flows("s>x>e")))
+    engine.start("p")
+    root_id, job = engine.worker("t")
+
+    for command in (
+        cmd.CompleteJob(job_id=job.id, worker_id="slow"),
+        cmd.FailJob(job_id=job.id, worker_id="slow", error="late"),
+        cmd.ThrowJobError(job_id=job.id, worker_id="slow", error_code="late"),
+    ):
+        with pytest.raises(Refused, match="expected job .* to be locked by 'slow'"):
+            engine.run(root_id, command)
+
+
+def test_a_worker_that_fails_may_try_again_at_once_and_decides_how_often() -> None:
+    engine = engine_with(model(start(), WORKER, end(), flows("s>x>e")))
+    engine.start("p")
+    root_id, job = engine.worker("t")
+
+    engine.run(root_id, cmd.FailJob(job_id=job.id, worker_id="worker", error="busy", retries=2))
+    _, again = engine.worker("t")
+    engine.run(root_id, cmd.FailJob(job_id=job.id, worker_id="worker", error="broken", details="trace", retries=0))
+
+    assert again.id == job.id
+    ((_, dead),) = engine.jobs(dead=True)
+    assert (dead.error, dead.error_details) == ("broken", "trace")
+
+
+def test_a_job_of_a_suspended_instance_is_not_run() -> None:
+    engine = failing()
+    tree = engine.start("p")
+    ((root_id, job),) = engine.jobs(ASYNC)
+    engine.run(root_id, cmd.SuspendInstance(instance_id=tree.root_id))
+
+    with pytest.raises(Refused, match="found it suspended"):
+        engine.run(root_id, cmd.ExecuteJob(job_id=job.id))

@@ -1,0 +1,109 @@
+"""Timers: dates, durations, cycles and cron expressions."""
+
+from datetime import UTC, datetime
+
+import pytest
+
+from engine.bpmn.problems import InvalidModel
+from engine.kernel.errors import Refused
+from engine.kernel.state import TIMER, Tree
+from engine.kernel.triggers.timer import next_of
+from tests.engine.kernel.contract import WaitingContract, engine_with
+from tests.engine.kernel.harness import MemoryEngine, started, state_of, tasks_of
+from tests.engine.kernel.models import boundary, catch, end, flows, model, start, timer, user_task
+
+
+class TestTimerCatch(WaitingContract):
+    content = start() + catch("x", timer("timeDuration", "PT5M")) + end() + flows("s>x>e")
+
+    def step(self, engine: MemoryEngine, tree: Tree) -> None:
+        del tree
+        engine.advance(minutes=5)
+        engine.fire_timers()
+
+
+def with_boundary(definition: str, *, interrupting: bool) -> str:
+    return model(
+        start(),
+        user_task("work"),
+        boundary("late", "work", definition, interrupting=interrupting),
+        user_task("remind"),
+        end(),
+        flows("s>work>e late>remind>e"),
+    )
+
+
+def test_a_cycle_fires_as_often_as_it_says_and_keeps_to_its_grid() -> None:
+    engine = engine_with(with_boundary(timer("timeCycle", "R2/PT1H"), interrupting=False))
+    tree = engine.start("p")
+
+    engine.advance(minutes=90)
+    engine.fire_timers()
+    (_, job) = engine.jobs(TIMER)[0]
+
+    assert job.due_at == datetime(2026, 1, 1, 14, 0, tzinfo=UTC)
+    engine.advance(hours=10)
+    engine.fire_timers()
+    assert tasks_of(engine.trees[tree.root_id]) == ["remind", "remind", "work"]
+    assert engine.jobs(TIMER) == []
+
+
+def test_an_interrupting_timer_never_repeats() -> None:
+    engine = engine_with(with_boundary(timer("timeCycle", "R/PT1H"), interrupting=True))
+    tree = engine.start("p")
+
+    engine.advance(hours=9)
+    engine.fire_timers()
+
+    assert tasks_of(engine.trees[tree.root_id]) == ["remind"]
+    assert engine.jobs(TIMER) == []
+
+
+def test_a_timer_that_is_no_time_refuses_the_command() -> None:
+    engine = engine_with(model(start(), catch("x", timer("timeDate", "${when}")), end(), flows("s>x>e")))
+
+    with pytest.raises(Refused, match="expected an ISO 8601 date") as caught:
+        engine.start("p", {"when": "tomorrow"})
+
+    assert caught.value.status == "FAILED_PRECONDITION"
+
+
+def test_a_literal_that_is_no_time_is_refused_at_deployment() -> None:
+    with pytest.raises(InvalidModel, match="element 'x': expected an ISO 8601 duration"):
+        engine_with(model(start(), catch("x", timer("timeDuration", "PT")), end(), flows("s>x>e")))
+
+
+def test_a_start_timer_starts_an_instance_at_each_firing() -> None:
+    engine = engine_with(model(start("s", timer("timeCycle", "R2/PT1M")), user_task("work"), flows("s>work")))
+
+    engine.advance(minutes=1)
+    engine.fire_timers()
+    engine.advance(hours=1)
+    engine.fire_timers()
+
+    assert [state_of(tree) for tree in engine.trees.values()] == ["active", "active"]
+    assert all(started(events) == ["s", "work"] for events in engine.history.values())
+
+
+@pytest.mark.parametrize(
+    ("repeat", "due", "rest"),
+    [
+        ("R3/PT1H", "2026-01-01T11:00:00+00:00", "R2/PT1H"),
+        ("R/PT1H", "2026-01-01T11:00:00+00:00", "R/PT1H"),
+        ("R1/P1M", "2026-02-01T08:00:00+00:00", ""),
+        ("cron 0 0/5 * * * ?", "2026-01-01T10:35:00+00:00", "cron 0 0/5 * * * ?"),
+    ],
+)
+def test_missed_firings_are_left_out(repeat: str, due: str, rest: str) -> None:
+    due_at, now = datetime(2026, 1, 1, 8, 0, tzinfo=UTC), datetime(2026, 1, 1, 10, 30, tzinfo=UTC)
+
+    found = next_of(repeat, due_at, now)
+
+    assert found == (datetime.fromisoformat(due), rest)
+
+
+@pytest.mark.parametrize("repeat", ["", "R3/PT1H/2026-01-01T10:59:00Z", "cron 0 0 12 * * ?|2026-01-01T11:00:00Z"])
+def test_a_cycle_that_is_over_has_no_next_firing(repeat: str) -> None:
+    moment = datetime(2026, 1, 1, 10, 0, tzinfo=UTC)
+
+    assert next_of(repeat, moment, moment) is None
