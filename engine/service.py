@@ -37,6 +37,7 @@ from engine.effects.events import encode_events
 from engine.effects.http_requests import HttpRequests, HttpSettings
 from engine.effects.scripts import LANGUAGES, JavaScript, ScriptLimits
 from engine.jobs.executor import JobExecutor
+from engine.jobs.lease_store import LeaseStore
 from engine.jobs.outside import OutsideWork
 from engine.jobs.settings import JobSettings
 from engine.kernel import registry as kernel_registry
@@ -50,7 +51,6 @@ from engine.settings import DefinitionSettings, LimitSettings, ScriptSettings
 from engine.storage import migrate
 from engine.storage.codec import decode_value
 from engine.storage.comments import CommentRows
-from engine.jobs.lease_store import LeaseStore
 from engine.storage.outbox_reader import TOPIC, bus_offsets, outbox_reader
 from engine.storage.queries.service import SqlQueries
 from engine.storage.repository.store import SqlRepository
@@ -142,7 +142,7 @@ class EngineService:
         self._wire_repository(store, elements, clock, ids)
         self._wire_runtime(clock, ids)
         self._wire_jobs(settings, clock, ids, elements, draining or asyncio.Event())
-        self._commit.listen(lambda committed: self.bus.wake())
+        self._commit.listen(lambda _: self.bus.wake())
         self._commit.listen(self._executor.on_committed)
         self._commit.listen(self._streams.on_committed)
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import uvloop
 
+from host import single
 from host.embedded import EmbeddedMesh, MeshOptions
 from mesh.server import until_signalled
 from mesh.telemetry import log_as_json
@@ -47,6 +48,12 @@ def up(options: UpOptions, announce: Callable[[EmbeddedMesh], None] = _silently)
     """
     log_as_json("WARNING" if options.quiet else "INFO")
     uvloop.run(_up(options, announce))
+
+
+def serve(service: str) -> None:
+    """Run one service until SIGTERM or SIGINT. Raises RuntimeError if it does not start, SettingsError for settings."""
+    log_as_json()
+    uvloop.run(single.serve(service, os.environ))
 
 
 async def _up(options: UpOptions, announce: Callable[[EmbeddedMesh], None]) -> None:

@@ -394,7 +394,7 @@ def _words(text: str) -> tuple[str, ...]:
     return tuple(word.strip() for word in text.split(",") if word.strip())
 
 
-def _no_behaviour(here: Any) -> None:
+def _no_behaviour(_: Any) -> None:
     raise AssertionError("a process is not entered as an element")
 
 

@@ -1,4 +1,4 @@
-"""What concerns a document as a whole: its executable processes, ids that are missing, and what its root elements name."""
+"""What concerns a document as a whole: executable processes, ids that are missing, and what its root elements name."""
 
 from collections.abc import Iterator
 from dataclasses import replace

@@ -33,15 +33,14 @@ _JOB: Final = (
 )
 _IN_LANE: Final = f"SELECT {_JOB} FROM job {{index ix_job_lane_topic_available_at}} WHERE lane = ? AND topic = ? "
 _ORDER: Final = "ORDER BY available_at, id LIMIT ?"
-_FREE: Final = Sql(
-    f"{_IN_LANE} AND available_at <= ? AND (available_at > ? OR (available_at = ? AND id > ?)) {_ORDER} {{skip locked}}"
-)
+_FREE: Final = Sql(f"{_IN_LANE} AND available_at <= ? AND (available_at > ? OR (available_at = ? AND id > ?)) {_ORDER}")
 _FREE_OF_TENANT: Final = Sql(
     f"{_IN_LANE} AND available_at <= ? AND (available_at > ? OR (available_at = ? AND id > ?)) AND tenant_id = ? "
-    f"{_ORDER} {{skip locked}}"
+    f"{_ORDER}"
 )
 _ONE: Final = Sql(f"SELECT {_JOB} FROM job WHERE id = ? AND lane = ? AND available_at <= ? {{skip locked}}")
 _HELD: Final = Sql(f"{_IN_LANE} AND available_at > ? AND lock_owner = ? AND lock_token LIKE ? {_ORDER}")
+_LOCK: Final = Sql("SELECT id FROM job WHERE id IN ?* AND lane = ? AND available_at <= ? {skip locked}")
 _BUSY: Final = Sql(
     "SELECT DISTINCT instance_id FROM job WHERE instance_id IN ?* AND lane = ? AND exclusive = ? AND lease_until > ?"
 )
@@ -120,39 +119,47 @@ class _Candidates:
 
 
 def _candidates(writer: Writer, ask: Acquisition) -> _Candidates:
+    """Look at pages without locks and lock only what is chosen, so that nobody else has to pass over more than that."""
     found = _Candidates()
     if ask.job_id:
         found.rows += writer.run([_ONE.of(ask.job_id, ask.lane, text_of_moment(ask.now))])[0].rows
         return found
     after = (_START, "")
     for _ in range(PAGES):
-        wanted = ask.count - len(found.rows)
-        size = wanted + PAGE_MARGIN if ask.exclusive else wanted
+        size = ask.count - len(found.rows) + (PAGE_MARGIN if ask.exclusive else 0)
         page = _page(writer, ask, after, size)
-        if page:
-            after = (page[-1][Names.AVAILABLE], page[-1][Names.ID])
-            _choose(writer, ask, page, found)
-        if len(found.rows) == ask.count or len(page) < size:
+        seen = _take(writer, ask, page, found) if page else 0
+        if len(found.rows) == ask.count or (seen == len(page) and len(page) < size):
             break
+        after = (page[seen - 1][Names.AVAILABLE], page[seen - 1][Names.ID])
     return found
 
 
-def _choose(writer: Writer, ask: Acquisition, page: Sequence[Row], found: _Candidates) -> None:
-    """Take rows of a page, in order, until there are enough."""
+def _take(writer: Writer, ask: Acquisition, page: Sequence[Row], found: _Candidates) -> int:
+    """Choose rows of a page, in order, until there are enough, and lock them; says how many rows it looked at."""
     locked, busy = _instances_of(writer, ask, page, found.taken) if ask.exclusive else (set[str](), set[str]())
+    chosen: list[Row] = []
+    seen = 0
     for row in page:
-        if len(found.rows) == ask.count:
-            return
+        if len(found.rows) + len(chosen) == ask.count:
+            break
+        seen += 1
         instance_id = row[Names.INSTANCE]
         if not ask.exclusive or not row[Names.EXCLUSIVE]:
-            found.rows.append(row)
+            chosen.append(row)
         elif instance_id in found.taken or instance_id in busy:
             found.blocked = True
         elif instance_id in locked:
             found.taken.add(instance_id)
-            found.rows.append(row)
+            chosen.append(row)
         else:
             found.contended = True
+    if chosen:
+        call = _LOCK.of([row[Names.ID] for row in chosen], ask.lane, text_of_moment(ask.now))
+        ours = {row[0] for row in writer.run([call])[0].rows}
+        found.rows += [row for row in chosen if row[Names.ID] in ours]
+        found.contended = found.contended or len(ours) < len(chosen)
+    return seen
 
 
 def _page(writer: Writer, ask: Acquisition, after: tuple[str, str], size: int) -> Sequence[Row]:

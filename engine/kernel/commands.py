@@ -152,7 +152,7 @@ class ThrowJobError(Command, frozen=True, kw_only=True):
 
 
 class ChangeJob(Command, frozen=True, kw_only=True):
-    """An operator's change: `move` = executable (timer now, dead letter back) | dead; or new retries, or a new due date."""
+    """An operator's change: `move` = executable (timer now, dead letter back) | dead; new retries; a new due date."""
 
     job_id: str
     move: str = ""

@@ -1,4 +1,4 @@
-"""Conditional events: tested when somebody changes variables from outside or asks for it (Flowable), not all the time."""
+"""Conditional events: tested when somebody changes variables from outside or asks for it (Flowable)."""
 
 from engine.kernel import lifecycle
 from engine.kernel.definition import Wake

@@ -31,8 +31,8 @@ class Decision(msgspec.Struct, frozen=True):
 def decide(tree: Tree, command: cmd.Command, env: Env) -> Decision:
     """Carry out a command on a loaded tree, changing the tree as its events say.
 
-    Raises Refused (the command is not carried out), MissingDefinition or MissingVariables (load it and ask again). After
-    any exception the tree is spoilt: rebuild it from what was loaded and the events accepted before.
+    Raises Refused (the command is not carried out), MissingDefinition or MissingVariables (load it and ask again).
+    After any exception the tree is spoilt: rebuild it from what was loaded and the events accepted before.
     """
     turn = Turn(tree, env, command.user_id)
     handler = _HANDLERS[type(command)]

@@ -39,12 +39,24 @@ class Position(Enum):
     END = "end"
 
 
-def _read_nothing(source: Source, reader: Reader) -> Any:
+def _read_nothing(*_: Any) -> Any:
     return None
 
 
-def _check_nothing(node: "Node") -> Iterator[Problem]:
+def _check_nothing(_: "Node") -> Iterator[Problem]:
     return iter(())
+
+
+def _do_nothing(*_: Any) -> None:
+    """The default of hooks that an event definition does not need."""
+
+
+def _go_on(_: "Here") -> bool:
+    return True
+
+
+def _nowhere(_: "Node") -> "tuple[Node, ...]":
+    return ()
 
 
 def _leave(here: "Here", wake: "Wake") -> None:
@@ -99,13 +111,13 @@ class TriggerKind:
     name: str
     tag: str
     positions: frozenset[Position]
-    read: Callable[[Source, Reader, Source], Any] = lambda source, reader, event: None
+    read: Callable[[Source, Reader, Source], Any] = _read_nothing
     check: Callable[["Node"], Iterator[Problem]] = _check_nothing
-    arm: Callable[["Here", "Node"], None] = lambda here, node: None
-    throw: Callable[["Here"], bool] = lambda here: True
+    arm: Callable[["Here", "Node"], None] = _do_nothing
+    throw: Callable[["Here"], bool] = _go_on
     receive: Callable[["Node", dict[str, Any], datetime], dict[str, Any]] | None = None
-    fired: Callable[["Here", "Node", Wake], None] = lambda here, node, wake: None
-    jumps: Callable[["Node"], "tuple[Node, ...]"] = lambda node: ()
+    fired: Callable[["Here", "Node", Wake], None] = _do_nothing
+    jumps: Callable[["Node"], "tuple[Node, ...]"] = _nowhere
 
 
 class Flow:
@@ -258,7 +270,7 @@ class DataObject:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Definition:
-    """A compiled definition. `starts` are the start events of the process itself by id, `start` the plain one if any."""
+    """A compiled definition. `starts` are the start events of the process itself, in document order."""
 
     id: str
     key: str

@@ -21,7 +21,7 @@ class Duration:
     rest: timedelta
 
     def after(self, start: datetime) -> datetime:
-        """The moment this long after `start`; a day that the target month lacks becomes its last (RFC 3339 calendar)."""
+        """The moment this long after `start`; a day that the target month lacks becomes its last."""
         if not self.months:
             return start + self.rest
         index = start.year * MONTHS_A_YEAR + start.month - 1 + self.months
@@ -30,7 +30,7 @@ class Duration:
         return start.replace(year=year, month=month + 1, day=day) + self.rest
 
     def next_after(self, start: datetime, moment: datetime) -> datetime:
-        """The first of `start` + n times this (n ≥ 1) that lies after a moment. Raises ValueError for no time at all."""
+        """The first of `start` + n times this (n ≥ 1) after a moment. Raises ValueError for no time at all."""
         if not self.months and not self.rest:
             raise ValueError("expected a period longer than nothing, found PT0S")
         if self.months:

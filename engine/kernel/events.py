@@ -67,7 +67,7 @@ class ProcessInstanceUpdated(Event, frozen=True, kw_only=True, gc=False):
 class ProcessInstanceMigrated(Event, frozen=True, kw_only=True, gc=False):
     """The instance goes on by another definition; `elements` maps former element ids to new ones where they differ.
 
-    Its tasks, jobs and subscriptions change their element id (and definition id) accordingly, without events of their own.
+    Its tasks, jobs and subscriptions change their element and definition ids accordingly, without events of their own.
     """
 
     definition_id: str

@@ -1,4 +1,4 @@
-"""Which ways a token may take: conditions, default flows and skip expressions (BPMN 2.0, 13.3.2; skipping is Flowable's)."""
+"""Which ways a token may take: conditions, default flows, skip expressions (BPMN 2.0, 13.3.2; Flowable's skipping)."""
 
 from typing import Any
 

@@ -21,7 +21,7 @@ CALL_COMPLETE_HANDLER: Final = "async-complete-call-activity"
 CALLED: Final = "called"
 
 
-# --- entering -----------------------------------------------------------------------------------------------------------
+# --- entering -------------------------------------------------------------------------------------------------------
 
 
 def enter_later(
@@ -171,7 +171,7 @@ def arm_boundary(turn: Turn, instance: Instance, execution: Execution, node: Nod
             event.trigger.arm(host, event)
 
 
-# --- leaving ------------------------------------------------------------------------------------------------------------
+# --- leaving --------------------------------------------------------------------------------------------------------
 
 
 def leave(
@@ -269,7 +269,7 @@ def complete_scope(turn: Turn, instance: Instance, scope_id: str) -> None:
     leave(turn, instance, execution, turn.node_of(instance, execution))
 
 
-# --- instances ----------------------------------------------------------------------------------------------------------
+# --- instances ------------------------------------------------------------------------------------------------------
 
 
 def end_instance(turn: Turn, instance: Instance, end_element_id: str = "", reason: str = "") -> None:
@@ -323,7 +323,7 @@ def _returned(turn: Turn, caller: Instance, execution: Execution, results: dict[
         node.kind.wake(here.Here(turn, caller, execution, node), Wake(kind=CALLED, variables=results))
 
 
-# --- waking -------------------------------------------------------------------------------------------------------------
+# --- waking ---------------------------------------------------------------------------------------------------------
 
 
 def wake(turn: Turn, instance: Instance, execution: Execution, element_id: str, woken: Wake) -> None:

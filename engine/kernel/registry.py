@@ -1,4 +1,4 @@
-"""Finds the elements and event definitions: every module of `elements/` and `triggers/` brings one, nothing lists them."""
+"""Finds the elements and event definitions: every module of `elements/` and `triggers/` brings one."""
 
 import importlib
 import pkgutil

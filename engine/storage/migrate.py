@@ -23,7 +23,7 @@ _STATEMENT_LOCK_SECONDS: Final = 10
 
 def target_metadata() -> MetaData:
     """All tables of the engine."""
-    assert remark_tables.metadata is tables.metadata, "the engine's tables share one metadata"
+    assert remark_tables.comment.metadata is tables.metadata, "the engine's tables share one metadata"
     return tables.metadata
 
 

@@ -183,6 +183,7 @@ task: Final = _table(
     Index("ix_task_instance_id", "instance_id"),
     Index("ix_task_execution_id", "execution_id"),
     Index("ix_task_element_id", "element_id"),
+    Index("ix_task_parent_task_id", "parent_task_id"),
     Index("ix_task_name", "name"),
     Index("ix_task_assignee", "assignee"),
     Index("ix_task_due_at", "due_at"),
@@ -236,7 +237,7 @@ job: Final = _table(
     Index("ix_job_lane_topic_available_at", "lane", "topic", "available_at"),
     Index("ix_job_instance_id", "instance_id"),
     Index("ix_job_execution_id", "execution_id"),
-    Index("ix_job_definition_id", "definition_id"),
+    Index("ix_job_definition_id_element_id", "definition_id", "element_id"),
     Index("ix_job_due_at", "due_at"),
 )
 """Work for later; the fields of `state.Job`. A timer start event's job has empty `root_id` and `instance_id`.
@@ -262,7 +263,7 @@ subscription: Final = _table(
     Index("ix_subscription_name_kind_tenant_id", "name", "kind", "tenant_id"),
     Index("ix_subscription_execution_id", "execution_id"),
     Index("ix_subscription_instance_id", "instance_id"),
-    Index("ix_subscription_definition_id", "definition_id"),
+    Index("ix_subscription_definition_id_element_id", "definition_id", "element_id"),
 )
 """What waits for a message, a signal or a condition. A start event's row has empty instance and root.
 

@@ -19,7 +19,7 @@ POLL_SECONDS: Final = 0.02
 LOG_TAIL_CHARACTERS: Final = 3000
 
 
-class MeshNotStarted(Exception):  # noqa: N818 - what happened
+class MeshNotStarted(Exception):
     """`flowloom up` ended, or did not announce itself in time; the message holds the end of its log."""
 
 

@@ -24,7 +24,7 @@ MAX_SHOWN: Final = 4
 Json = Any
 
 
-class DemoFailed(Exception):  # noqa: N818 - what the demonstration did
+class DemoFailed(Exception):
     """Something did not come out as it should."""
 
     def __init__(self, expected: str, found: object) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 from hypothesis import strategies as st
 
@@ -10,6 +11,7 @@ from tests.engine.kernel.models import (
     catch,
     document,
     end,
+    event_sub_process,
     flow,
     loop,
     message,
@@ -18,6 +20,7 @@ from tests.engine.kernel.models import (
     service,
     start,
     sub_process,
+    throw,
     timer,
     user_task,
 )
@@ -62,7 +65,7 @@ def single(make: Callable[[str], str], prefix: str) -> Block:
 def sequence(blocks: list[Block]) -> Block:
     def build(scope: Building) -> tuple[str, str]:
         ends = [block(scope) for block in blocks]
-        for (_, last), (first, _) in zip(ends, ends[1:], strict=False):
+        for (_, last), (first, _) in pairwise(ends):
             scope.link(last, first)
         return ends[0][0], ends[-1][1]
 
@@ -144,6 +147,91 @@ def event_gateway(block: Block, other: Block) -> Block:
     return build
 
 
+ERROR = '<errorEventDefinition errorRef="oops"/>'
+COMPENSATE = "<compensateEventDefinition/>"
+
+
+def failing(block: Block, handler: Block) -> Block:
+    """A sub-process that ends in an error, which is caught on its boundary."""
+
+    def build(scope: Building) -> tuple[str, str]:
+        name, event_name = scope.name("sub"), scope.name("event")
+        inner = scope.inner()
+        begin, finish = inner.name("start"), inner.name("end")
+        first, last = block(inner)
+        inner.add(start(begin), end(finish, ERROR))
+        inner.link(begin, first)
+        inner.link(last, finish)
+        scope.add(sub_process(name, *inner.content), boundary(event_name, name, ERROR))
+        caught, handled = handler(scope)
+        scope.link(event_name, caught)
+        return name, handled
+
+    return build
+
+
+def listening(block: Block, reaction: Block, *, interrupting: bool, repeat: str = "") -> Block:
+    """A sub-process with an event sub-process inside."""
+
+    def build(scope: Building) -> tuple[str, str]:
+        name = scope.name("sub")
+        inner = scope.inner()
+        begin, finish = inner.name("start"), inner.name("end")
+        first, last = reaction(inner)
+        flag = "true" if interrupting else "false"
+        inner.add(start(begin, message("m"), f'isInterrupting="{flag}"'), end(finish))
+        inner.link(begin, first)
+        inner.link(last, finish)
+        reacting = event_sub_process(scope.name("reaction"), *inner.content)
+        scope.add(sub_process(name, repeat, nested(scope, block), reacting))
+        return name, name
+
+    return build
+
+
+def terminating(block: Block, other: Block) -> Block:
+    """A sub-process in which whoever comes to the end first, by one of two ways, may take the other away."""
+
+    def build(scope: Building) -> tuple[str, str]:
+        name = scope.name("sub")
+        inner = scope.inner()
+        begin, fork = inner.name("start"), inner.name("fork")
+        inner.add(start(begin), f'<parallelGateway id="{fork}"/>')
+        inner.link(begin, fork)
+        for branch, definition in ((block, ""), (other, "<terminateEventDefinition/>")):
+            finish = inner.name("end")
+            first, last = branch(inner)
+            inner.add(end(finish, definition))
+            inner.link(fork, first)
+            inner.link(last, finish)
+        scope.add(sub_process(name, *inner.content))
+        return name, name
+
+    return build
+
+
+def undone(block: Block, handler: str) -> Block:
+    """A sub-process in which something is done that is undone right after it."""
+
+    def build(scope: Building) -> tuple[str, str]:
+        done, undo, on_done, undoing = (scope.name(p) for p in ("done", "undo", "on", "undoing"))
+
+        def inside(inner: Building) -> tuple[str, str]:
+            first, last = block(inner)
+            inner.add(service(done), boundary(on_done, done, COMPENSATE))
+            inner.add(f'<{handler} id="{undo}" isForCompensation="true"/>')
+            inner.add(f'<association id="{done}-{undo}" sourceRef="{on_done}" targetRef="{undo}"/>')
+            inner.link(last, done)
+            return first, done
+
+        name, _ = scoped(inside)(scope)
+        scope.add(throw(undoing, COMPENSATE))
+        scope.link(name, undoing)
+        return name, undoing
+
+    return build
+
+
 LEAVES: list[Block] = [
     single(user_task, "task"),
     single(user_task, "task"),
@@ -173,6 +261,10 @@ def blocks(depth: int = MOST_DEPTH) -> st.SearchStrategy[Block]:
         st.builds(scoped, inner, st.sampled_from([loop("2"), loop("3", sequential=True), loop("${v}")])),
         st.builds(interruptible, inner, inner, events, interrupting=st.booleans()),
         st.builds(event_gateway, inner, inner),
+        st.builds(failing, inner, inner),
+        st.builds(listening, inner, inner, interrupting=st.booleans(), repeat=st.sampled_from(["", loop("2")])),
+        st.builds(terminating, inner, inner),
+        st.builds(undone, inner, st.sampled_from(["manualTask", "userTask"])),
     )
 
 

@@ -66,7 +66,7 @@ def check(engine: MemoryEngine, root_id: str) -> None:
     check_nothing_hangs(engine, root_id)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=120, deadline=None, suppress_health_check=list(HealthCheck))
 @given(block=blocks(), value=st.integers(0, 3), data=st.data())
 def test_any_order_of_commands_brings_one_token_to_the_end(block: Block, value: int, data: st.DataObject) -> None:
     engine = MemoryEngine(cold=True)
@@ -86,7 +86,7 @@ def test_any_order_of_commands_brings_one_token_to_the_end(block: Block, value: 
     assert started.count("mainEnd") == 1
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=80, deadline=None, suppress_health_check=list(HealthCheck))
 @given(block=blocks(), value=st.integers(0, 3), data=st.data())
 def test_an_instance_that_is_disturbed_stays_whole(block: Block, value: int, data: st.DataObject) -> None:
     """Suspending, moving tokens, setting variables and deleting in between leave no token without a reason."""

@@ -1,6 +1,6 @@
 """Parallel gateway: waits for a token on every way in, then takes every way out (BPMN 2.0, 13.4.1).
 
-Tokens are counted per scope and not per flow, as Flowable does: two that come by the same flow can satisfy a join of two.
+Tokens are counted per scope and not per flow, as Flowable does: two that come by one flow can satisfy a join of two.
 Conditions on its outgoing flows are ignored.
 """
 

@@ -1,4 +1,4 @@
-"""Script task: runs a script and goes on (BPMN 2.0, 10.2.3). JavaScript, or an expression as Flowable's default `juel`."""
+"""Script task: runs a script and goes on (BPMN 2.0, 10.2.3): JavaScript, or an expression (Flowable's `juel`)."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,6 +19,7 @@ class ScriptTask:
 
 
 def _read(source: Source, reader: Reader) -> ScriptTask:
+    del reader
     extension = source.extension
     script = source.child("script")
     return ScriptTask(

@@ -1,4 +1,4 @@
-"""Embedded sub-process and event sub-process: a scope of its own with a flow of its own (BPMN 2.0, 13.3.4 and 13.5.4)."""
+"""Embedded and event sub-process: a scope of its own with a flow of its own (BPMN 2.0, 13.3.4 and 13.5.4)."""
 
 from collections.abc import Iterator
 from typing import Final

@@ -113,7 +113,7 @@ def _resource_text(source: Source, tag: str) -> str:
 
 
 def _potential_owners(source: Source) -> tuple[list[str], list[str]]:
-    """`potentialOwner` names users as user(kermit) and groups as group(sales) or bare (BPMN 2.0, 10.2.3; Flowable's syntax)."""
+    """`potentialOwner` names users as user(kermit), groups as group(sales) or bare (Flowable's syntax)."""
     users: list[str] = []
     groups: list[str] = []
     for owner in source.all("potentialOwner"):

@@ -36,7 +36,7 @@ class ExpressionSyntaxError(ExpressionError):
     """A text that is not an expression, or one that exceeds a limit before it is run."""
 
 
-class UnknownName(ExpressionError):  # noqa: N818 - the name that contexts raise reads as what happened
+class UnknownName(ExpressionError):
     """A root name that neither a variable nor an exposed object answers to. Raised by `Context.resolve`."""
 
     def __init__(self, name: str) -> None:

@@ -14,7 +14,7 @@ TRIGGER = "trigger"
 
 
 def trigger(turn: Turn, command: cmd.TriggerExecution) -> None:
-    """Wake a receive task, a triggerable task or any catch event (Flowable's trigger forces timers and messages too)."""
+    """Wake a receive task, a triggerable task or any catch event (Flowable's trigger forces timers too)."""
     instance, execution = execution_of(turn, command.execution_id)
     require_active(instance)
     node = turn.node_of(instance, execution) if execution.id != instance.id else None
@@ -37,7 +37,7 @@ def trigger(turn: Turn, command: cmd.TriggerExecution) -> None:
 def message(turn: Turn, command: cmd.DeliverMessage) -> None:
     """Deliver to the execution that waits for the message; an instance's id means any execution in it."""
     instance, execution = execution_of(turn, command.execution_id)
-    found = _waiting(turn, instance, execution, command, MESSAGE)
+    found = _waiting(instance, execution, command, MESSAGE)
     if found is None:
         raise not_found(
             "subscription-not-found",
@@ -57,7 +57,6 @@ def message(turn: Turn, command: cmd.DeliverMessage) -> None:
 
 
 def _waiting(
-    turn: Turn,
     instance: Instance,
     execution: Execution,
     command: cmd.DeliverMessage | cmd.DeliverSignal,
@@ -81,7 +80,7 @@ def signal(turn: Turn, command: cmd.DeliverSignal) -> dict[str, Value]:
     variables: dict[str, Value | Variable] = dict(command.variables)
     if execution.id == instance.id and not command.subscription_id:
         return {"delivered": signals.deliver_inside(turn, command.name, variables, instance)}
-    found = _waiting(turn, instance, execution, command, SIGNAL)
+    found = _waiting(instance, execution, command, SIGNAL)
     if found is None:
         raise not_found(
             "subscription-not-found",

@@ -100,8 +100,8 @@ def delete(turn: Turn, command: cmd.DeleteInstance) -> None:
     if instance.super_instance_id:
         raise failed(
             "called-instance",
-            f"expected a process instance that nobody called, found {instance.id}, called by {instance.super_instance_id}: "
-            "delete that one",
+            f"expected a process instance that nobody called, found {instance.id}, called by "
+            f"{instance.super_instance_id}: delete that one",
             process_instance_id=instance.id,
         )
     cancel_instance(turn, instance, TERMINATED, command.reason or "deleted")

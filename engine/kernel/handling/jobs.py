@@ -1,4 +1,4 @@
-"""Running jobs, and what becomes of those done elsewhere (BPMN's waiting and retrying is Flowable's job service here)."""
+"""Running jobs, and what becomes of those done elsewhere (Flowable's job service)."""
 
 from datetime import datetime
 from typing import Any

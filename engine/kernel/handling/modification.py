@@ -31,7 +31,7 @@ def change_state(turn: Turn, command: cmd.ChangeState) -> None:
 
 
 def put_token(turn: Turn, instance: Instance, node: Node, leaving: Collection[Execution] = ()) -> None:
-    """Queue a token for an element anywhere in the process, opening the scopes around it; `leaving` scopes do not count."""
+    """Queue a token for an element anywhere, opening the scopes around it; `leaving` ones do not count as open."""
     lifecycle.enter_later(turn, instance, _open_scopes(turn, instance, node, leaving), node)
 
 
@@ -108,7 +108,7 @@ def _open_scopes(turn: Turn, instance: Instance, node: Node, leaving: Collection
 
 
 def _open(turn: Turn, instance: Instance, parent_id: str, node: Node) -> str:
-    """Begin a sub-process without its start event. An interrupting event sub-process ends the listening of its scope."""
+    """Begin a sub-process without its start event. An interrupting event sub-process ends the listening around it."""
     if node.is_event_subprocess and node.start is not None and node.start.interrupting:
         close_event_subprocess_waits(turn, instance, parent_id)
     execution = lifecycle.begin(turn, instance, parent_id, node, turn.env.new_id())

@@ -139,7 +139,8 @@ def remove_link(turn: Turn, command: cmd.RemoveIdentityLink) -> None:
     if link_id is None:
         raise not_found(
             "identity-link-not-found",
-            f"expected a link of type '{command.kind}' to '{command.linked_user_id or command.linked_group_id}', found none",
+            f"expected a link of type '{command.kind}' to "
+            f"'{command.linked_user_id or command.linked_group_id}', found none",
         )
     turn.emit(
         ev.IdentityLinkRemoved(

@@ -1,4 +1,4 @@
-"""Compensation: a boundary event names the handler of its activity, a throw or end event has handlers run (BPMN 2.0, 10.6).
+"""Compensation: a boundary event names the handler of its activity, a throw or end event has it run (BPMN 2.0, 10.6).
 
 With `activityRef` one activity of the surrounding scopes is undone, without it all that the throwing scope has done.
 """

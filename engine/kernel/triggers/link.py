@@ -1,4 +1,4 @@
-"""Link: a throw event goes on at the catch event of the same name in its scope, as if a flow led there (BPMN 2.0, 10.5.5.8)."""
+"""Link: a throw event goes on at the catch event of that name in its scope, as if by a flow (BPMN 2.0, 10.5.5.8)."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

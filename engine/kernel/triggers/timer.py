@@ -67,7 +67,7 @@ def _check_literal(source: Source, reader: Reader, timer: Timer, event: Source) 
 
 
 def due_of(timer: Timer, value_of: Callable[[Expression | None], Any], now: datetime) -> tuple[datetime, str]:
-    """When a timer fires first, and its cycle for later ('' for none). Raises ValueError for values that are no time."""
+    """When a timer fires first, and its cycle for later ('' for none). Raises ValueError for what is no time."""
     if timer.moment is not None:
         return _moment(value_of(timer.moment), now), ""
     if timer.duration is not None:

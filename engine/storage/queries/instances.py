@@ -214,10 +214,13 @@ def at_element(element_id: str) -> FromClause:
     Each living execution has a row that names its element: its task, a job, a subscription, or one of kind scope.
     """
     # Definitions are few; their jobs and subscriptions at an element are found by both ids.
+    definition = tables.process_definition.alias()
     at_definition = [
-        select(table.c.instance_id.label("instance_id"))
-        .select_from(tables.process_definition.join(table, table.c.definition_id == _D.id))
-        .where(table.c.element_id == element_id, table.c.instance_id != "")
+        select(table.c.instance_id.label("instance_id")).where(
+            table.c.definition_id.in_(select(definition.c.id)),
+            table.c.element_id == element_id,
+            table.c.instance_id != "",
+        )
         for table in (tables.job, tables.subscription)
     ]
     of_tasks = select(_T.instance_id.label("instance_id")).where(_T.element_id == element_id, _T.instance_id != "")

@@ -1,4 +1,4 @@
-"""What every element must keep to, whatever it does: it ends, it can be cancelled, it can be repeated, it leaves nothing."""
+"""What every element must keep to, whatever it does: it ends, is cancelled and repeated, and leaves nothing."""
 
 from collections.abc import Callable
 
@@ -74,7 +74,7 @@ class ElementContract:
         self._finish(engine, tree)
 
     @pytest.mark.parametrize("sequential", [False, True])
-    def test_inside_a_multi_instance_each_turn_has_its_own(self, sequential: bool) -> None:  # noqa: FBT001 - parametrized
+    def test_inside_a_multi_instance_each_turn_has_its_own(self, sequential: bool) -> None:
         engine = self._wrapped(inner=loop("2", sequential=sequential))
 
         tree = engine.start("p")

@@ -334,8 +334,9 @@ class Case:
             raise Unmet(f"expected a task named {wanted['name']!r}, found {[t.name for t in tasks]}")
         links = self.engine.trees[root_id].links.get(task.id, [])
         found: dict[str, Any] = {
-            "name": task.name, "assignee": task.assignee or None, "owner": task.owner or None, "priority": task.priority,
-            "category": task.category or None, "form_key": task.form_key or None, "description": task.description or None,
+            "name": task.name, "assignee": task.assignee or None, "owner": task.owner or None,
+            "priority": task.priority, "category": task.category or None, "form_key": task.form_key or None,
+            "description": task.description or None,
             "delegation": task.delegation or None, "due": task.due_at,
             "candidate_users": sorted(user for _, kind, user, _ in links if kind == "candidate" and user),
             "candidate_groups": sorted(group for _, kind, _, group in links if kind == "candidate" and group),

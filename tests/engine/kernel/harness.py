@@ -1,4 +1,4 @@
-"""An engine in memory around the pure kernel: definitions, trees by root, their rows, a manual clock and counted ids."""
+"""An engine in memory around the pure kernel: definitions, trees, their rows, a manual clock and counted ids."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from engine.kernel import commands as cmd
 from engine.kernel import events as ev
 from engine.kernel import registry
 from engine.kernel.apply import fold
-from engine.kernel.decide import Reply, decide
+from engine.kernel.decide import Decision, Reply, decide
 from engine.kernel.definition import Definition
 from engine.kernel.env import Env, Limits, Scripts
 from engine.kernel.errors import MissingVariables, Refused, failed, invalid, not_found
@@ -161,27 +161,35 @@ class MemoryEngine:
         ):
             tree.jobs.update(self.rows[root_id].load(command).jobs)
         try:
-            decision = decide(tree, command, self.env())
-        except MissingVariables:
-            raise AssertionError("all variables are loaded here") from None
+            decided, tree = self._decide_on(tree, root_id, command)
         except Refused:
             self.trees[root_id] = fold(Tree(root_id=root_id), self.history[root_id])
             raise
-        self.history[root_id] += decision.events
-        self.rows[root_id].write(tree, decision.events)
+        self.history[root_id] += decided.events
+        self.rows[root_id].write(tree, decided.events)
         if self.cold:
-            fold(self.trees[root_id], decision.events)
+            fold(self.trees[root_id], decided.events)
             self._compare(tree, self.trees[root_id])
         self.trees[root_id].jobs.clear()
-        self._thrown += [e for e in decision.events if isinstance(e, ev.SignalThrown | ev.MessageThrown)]
-        return decision.events, decision.reply
+        self._thrown += [e for e in decided.events if isinstance(e, ev.SignalThrown | ev.MessageThrown)]
+        return decided.events, decided.reply
+
+    def _decide_on(self, tree: Tree, root_id: str, command: cmd.Command) -> tuple[Decision, Tree]:
+        """The decision and the tree that it was made on: all of it, if a part did not do."""
+        try:
+            return decide(tree, command, self.env()), tree
+        except MissingVariables:
+            whole = self.rows[root_id].load(command, whole=True)
+            return decide(whole, command, self.env()), whole
 
     def _compare(self, loaded: Tree, folded: Tree) -> None:
         for instance_id, instance in loaded.instances.items():
             other = folded.instances[instance_id]
             assert encode_tokens(instance) == encode_tokens(other), f"tokens of {instance_id} differ from their replay"
-        assert {k: v for k, v in loaded.variables.items() if v} == {k: v for k, v in folded.variables.items() if v}
-        assert set(self.rows[folded.root_id].tasks) == set(folded.tasks), "rows hold other tasks than the replay"
+        rows = self.rows[folded.root_id]
+        assert {k: v for k, v in rows.variables.items() if v} == {k: v for k, v in folded.variables.items() if v}
+        assert all(folded.variables.get(scope, {}) == values for scope, values in loaded.variables.items())
+        assert set(rows.tasks) == set(folded.tasks), "rows hold other tasks than the replay"
 
     def start(self, key: str, variables: Mapping[str, Any] | None = None, **more: Any) -> Tree:
         definition = self.definitions.latest(key, more.pop("tenant_id", ""))

@@ -11,12 +11,19 @@ from engine.kernel.env import ScriptApi, ScriptError
 
 PRELUDE = """
 var __sets = [];
-function __declare(json) { var all = JSON.parse(json); for (var name in all) { globalThis[name] = all[name]; } return all; }
+function __declare(json) {
+  var all = JSON.parse(json);
+  for (var name in all) { globalThis[name] = all[name]; }
+  return all;
+}
 var __known = {};
 var execution = {
   getVariable: function (name) { return name in __known ? __known[name] : null; },
   hasVariable: function (name) { return name in __known; },
-  setVariable: function (name, value) { __known[name] = value; __sets.push([name, value === undefined ? null : value]); },
+  setVariable: function (name, value) {
+    __known[name] = value;
+    __sets.push([name, value === undefined ? null : value]);
+  },
   getProcessInstanceId: function () { return __properties.processInstanceId; },
   getProcessBusinessKey: function () { return __properties.businessKey; },
   getCurrentActivityId: function () { return __properties.currentActivityId; }

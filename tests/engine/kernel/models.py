@@ -1,5 +1,7 @@
 """Short spellings of BPMN models for tests."""
 
+from itertools import pairwise
+
 NAMESPACES = (
     'xmlns="http://www.omg.org/spec/BPMN/20100524/MODEL" xmlns:flowable="http://flowable.org/bpmn" '
     'xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance" targetNamespace="tests"'
@@ -25,13 +27,14 @@ def flows(text: str) -> str:
     found = []
     for chain in text.split():
         names = chain.split(">")
-        found += [flow(source, target) for source, target in zip(names, names[1:], strict=False)]
+        found += [flow(source, target) for source, target in pairwise(names)]
     return "".join(found)
 
 
 def flow(source: str, target: str, condition: str = "", attributes: str = "") -> str:
     inner = f"<conditionExpression><![CDATA[{condition}]]></conditionExpression>" if condition else ""
-    return f'<sequenceFlow id="{source}-{target}" sourceRef="{source}" targetRef="{target}" {attributes}>{inner}</sequenceFlow>'
+    ends = f'id="{source}-{target}" sourceRef="{source}" targetRef="{target}"'
+    return f"<sequenceFlow {ends} {attributes}>{inner}</sequenceFlow>"
 
 
 def start(element_id: str = "s", inner: str = "", attributes: str = "") -> str:

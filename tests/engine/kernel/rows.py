@@ -61,8 +61,11 @@ class Rows:
             columns = {name: getattr(instance, name) for name in COLUMNS}
             self.instances[instance.id] = InstanceRow(columns=columns, tokens=st.encode_tokens(instance))
 
-    def load(self, command: Any) -> st.Tree:
-        """The tree as a store hands it to a command: open instances, their variables, and the task or job named."""
+    def load(self, command: Any, *, whole: bool = False) -> st.Tree:
+        """The tree as a store hands it to a command: open instances, the task or job named, and variables.
+
+        Unless the `whole` is asked for, the variables of executions that hold no others stay where they are.
+        """
         tree = st.Tree(root_id=self.root_id)
         for instance_id, row in self.instances.items():
             instance = st.Instance(**row.columns)
@@ -70,7 +73,9 @@ class Rows:
                 continue
             st.decode_tokens(instance, row.tokens)
             tree.instances[instance_id] = instance
-        tree.variables = {scope: dict(values) for scope, values in self.variables.items()}
+        leaves = {e.id for _, e in tree.walk() if not e.scope and not e.body} if not whole else set()
+        tree.all_loaded = whole
+        tree.variables = {scope: dict(values) for scope, values in self.variables.items() if scope not in leaves}
         task_id, job_id = getattr(command, "task_id", ""), getattr(command, "job_id", "")
         if task_id in self.tasks:
             tree.tasks[task_id] = msgspec.structs.replace(self.tasks[task_id])
@@ -124,9 +129,15 @@ class Rows:
                 pass
 
     def _migrated(self, event: ev.ProcessInstanceMigrated) -> None:
-        for row in (*self.tasks.values(), *self.jobs.values(), *self.subscriptions.values()):
-            if row.instance_id == event.instance_id:
-                row.element_id = event.elements.get(row.element_id, row.element_id)
+        def moved(element_id: str) -> str:
+            return event.elements.get(element_id, element_id)
+
+        for task in self.tasks.values():
+            task.element_id = moved(task.element_id) if task.instance_id == event.instance_id else task.element_id
+        for job in self.jobs.values():
+            job.element_id = moved(job.element_id) if job.instance_id == event.instance_id else job.element_id
+        for row in self.subscriptions.values():
+            row.element_id = moved(row.element_id) if row.instance_id == event.instance_id else row.element_id
 
     def _ended(self, instance_id: str) -> None:
         """An instance takes its own variables and links along; all else has ended by its own event."""

@@ -185,7 +185,7 @@ def test_nothing_happens_to_a_suspended_instance() -> None:
 def test_a_variable_larger_than_the_limit_is_refused_by_its_name() -> None:
     engine = engine_with(model(start(), user_task("a"), flows("s>a")))
 
-    with pytest.raises(Refused, match="variable 'huge': expected at most .*limit: variable_bytes") as caught:
+    with pytest.raises(Refused, match=r"variable 'huge': expected at most .*limit: variable_bytes") as caught:
         engine.start("p", {"huge": "x" * 5_000_000})
 
     assert caught.value.status == "INVALID_ARGUMENT"

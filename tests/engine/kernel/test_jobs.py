@@ -75,7 +75,7 @@ def test_a_former_holder_of_the_lease_is_fenced_off() -> None:
         cmd.FailJob(job_id=job.id, worker_id="slow", error="late"),
         cmd.ThrowJobError(job_id=job.id, worker_id="slow", error_code="late"),
     ):
-        with pytest.raises(Refused, match="expected job .* to be locked by 'slow'"):
+        with pytest.raises(Refused, match=r"expected job .* to be locked by 'slow'"):
             engine.run(root_id, command)
 
 

@@ -21,7 +21,8 @@ from tests.engine.storage.support import ONE_TASK, START, Bench, process, runnin
 ASYNC = process(
     "later",
     '<startEvent id="s"/><sequenceFlow id="f1" sourceRef="s" targetRef="work"/>'
-    '<manualTask id="work" flowable:async="true"/><sequenceFlow id="f2" sourceRef="work" targetRef="e"/><endEvent id="e"/>',
+    '<manualTask id="work" flowable:async="true"/>'
+    '<sequenceFlow id="f2" sourceRef="work" targetRef="e"/><endEvent id="e"/>',
 )
 BROKEN = ASYNC.replace('<manualTask id="work"', '<serviceTask id="work" flowable:expression="${missing.call()}"')
 TIMER = process(
@@ -150,7 +151,7 @@ async def test_a_timer_start_event_fires_once_and_is_scheduled_anew(database: Da
     async with running(database) as one, running(database) as other:
         definition = one.define(ONE_TASK)
         other.source.known = one.source.known
-        one.insert(tables.job, _start_job(definition, "R2/PT1H"))
+        one.insert(tables.job, _start_job(definition, "R2/PT1H") | {"element_id": "start"})
 
         executed = await asyncio.gather(one.group.execute_due(), other.group.execute_due())
 

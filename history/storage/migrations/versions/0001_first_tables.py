@@ -39,19 +39,17 @@ def upgrade() -> None:
         sa.Column("request_id", text(128), nullable=False),
         sa.Column("answered_at", UtcDateTime(), nullable=False),
         sa.PrimaryKeyConstraint("request_id", name=op.f("pk_answered_request")),
+        sa.Index("ix_answered_request_answered_at", "answered_at"),
         **OPTIONS,
     )
-    op.create_index("ix_answered_request_answered_at", "answered_request", ["answered_at"])
-
     op.create_table(
         "applied_command",
         sa.Column("root_id", text(64), nullable=False),
         sa.Column("sequence", sequence_number(), nullable=False),
         sa.PrimaryKeyConstraint("root_id", name=op.f("pk_applied_command")),
+        sa.Index("ix_applied_command_sequence", "sequence"),
         **OPTIONS,
     )
-    op.create_index("ix_applied_command_sequence", "applied_command", ["sequence"])
-
     op.create_table(
         "dead_letter",
         sa.Column("consumer_group", text(64), nullable=False),
@@ -89,16 +87,15 @@ def upgrade() -> None:
         sa.Column("canceled", sa.Boolean(), nullable=False),
         sa.Column("delete_reason", long_text(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_historic_activity")),
+        sa.Index("ix_historic_activity_assignee", "assignee"),
+        sa.Index("ix_historic_activity_called_instance_id", "called_instance_id"),
+        sa.Index("ix_historic_activity_definition_id", "definition_id"),
+        sa.Index("ix_historic_activity_element_id_ended_at", "element_id", "ended_at"),
+        sa.Index("ix_historic_activity_ended_at", "ended_at"),
+        sa.Index("ix_historic_activity_instance_id", "instance_id"),
+        sa.Index("ix_historic_activity_started_at_ordinal", "started_at", "ordinal"),
         **OPTIONS,
     )
-    op.create_index("ix_historic_activity_assignee", "historic_activity", ["assignee"])
-    op.create_index("ix_historic_activity_called_instance_id", "historic_activity", ["called_instance_id"])
-    op.create_index("ix_historic_activity_definition_id", "historic_activity", ["definition_id"])
-    op.create_index("ix_historic_activity_element_id_ended_at", "historic_activity", ["element_id", "ended_at"])
-    op.create_index("ix_historic_activity_ended_at", "historic_activity", ["ended_at"])
-    op.create_index("ix_historic_activity_instance_id", "historic_activity", ["instance_id"])
-    op.create_index("ix_historic_activity_started_at_ordinal", "historic_activity", ["started_at", "ordinal"])
-
     op.create_table(
         "historic_identity_link",
         sa.Column("owner_id", text(64), nullable=False),
@@ -107,11 +104,10 @@ def upgrade() -> None:
         sa.Column("group_id", text(255), nullable=False),
         sa.Column("root_id", text(64), nullable=False),
         sa.PrimaryKeyConstraint("owner_id", "kind", "user_id", "group_id", name=op.f("pk_historic_identity_link")),
+        sa.Index("ix_historic_identity_link_group_id", "group_id"),
+        sa.Index("ix_historic_identity_link_user_id", "user_id"),
         **OPTIONS,
     )
-    op.create_index("ix_historic_identity_link_group_id", "historic_identity_link", ["group_id"])
-    op.create_index("ix_historic_identity_link_user_id", "historic_identity_link", ["user_id"])
-
     op.create_table(
         "historic_process_instance",
         sa.Column("id", text(64), nullable=False),
@@ -142,28 +138,25 @@ def upgrade() -> None:
         sa.Column("reference_id", text(255), nullable=False),
         sa.Column("reference_type", text(255), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_historic_process_instance")),
+        sa.Index("ix_historic_process_instance_business_key", "business_key"),
+        sa.Index("ix_historic_process_instance_business_status", "business_status"),
+        sa.Index("ix_historic_process_instance_callback_id", "callback_id"),
+        sa.Index("ix_historic_process_instance_definition_id", "definition_id"),
+        sa.Index("ix_historic_process_instance_definition_key", "definition_key"),
+        sa.Index("ix_historic_process_instance_deployment_id", "deployment_id"),
+        sa.Index("ix_historic_process_instance_duration_ms", "duration_ms"),
+        sa.Index("ix_historic_process_instance_end_user_id", "end_user_id"),
+        sa.Index("ix_historic_process_instance_ended_at", "ended_at"),
+        sa.Index("ix_historic_process_instance_name", "name"),
+        sa.Index("ix_historic_process_instance_reference_id", "reference_id"),
+        sa.Index("ix_historic_process_instance_root_id", "root_id"),
+        sa.Index("ix_historic_process_instance_start_user_id", "start_user_id"),
+        sa.Index("ix_historic_process_instance_started_at", "started_at"),
+        sa.Index("ix_historic_process_instance_state", "state"),
+        sa.Index("ix_historic_process_instance_super_instance_id", "super_instance_id"),
+        sa.Index("ix_historic_process_instance_tenant_id", "tenant_id"),
         **OPTIONS,
     )
-    op.create_index("ix_historic_process_instance_business_key", "historic_process_instance", ["business_key"])
-    op.create_index("ix_historic_process_instance_business_status", "historic_process_instance", ["business_status"])
-    op.create_index("ix_historic_process_instance_callback_id", "historic_process_instance", ["callback_id"])
-    op.create_index("ix_historic_process_instance_definition_id", "historic_process_instance", ["definition_id"])
-    op.create_index("ix_historic_process_instance_definition_key", "historic_process_instance", ["definition_key"])
-    op.create_index("ix_historic_process_instance_deployment_id", "historic_process_instance", ["deployment_id"])
-    op.create_index("ix_historic_process_instance_duration_ms", "historic_process_instance", ["duration_ms"])
-    op.create_index("ix_historic_process_instance_end_user_id", "historic_process_instance", ["end_user_id"])
-    op.create_index("ix_historic_process_instance_ended_at", "historic_process_instance", ["ended_at"])
-    op.create_index("ix_historic_process_instance_name", "historic_process_instance", ["name"])
-    op.create_index("ix_historic_process_instance_reference_id", "historic_process_instance", ["reference_id"])
-    op.create_index("ix_historic_process_instance_root_id", "historic_process_instance", ["root_id"])
-    op.create_index("ix_historic_process_instance_start_user_id", "historic_process_instance", ["start_user_id"])
-    op.create_index("ix_historic_process_instance_started_at", "historic_process_instance", ["started_at"])
-    op.create_index("ix_historic_process_instance_state", "historic_process_instance", ["state"])
-    op.create_index(
-        "ix_historic_process_instance_super_instance_id", "historic_process_instance", ["super_instance_id"]
-    )
-    op.create_index("ix_historic_process_instance_tenant_id", "historic_process_instance", ["tenant_id"])
-
     op.create_table(
         "historic_task",
         sa.Column("id", text(64), nullable=False),
@@ -189,22 +182,21 @@ def upgrade() -> None:
         sa.Column("delete_reason", long_text(), nullable=False),
         sa.Column("completed_by", text(255), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_historic_task")),
+        sa.Index("ix_historic_task_assignee", "assignee"),
+        sa.Index("ix_historic_task_completed_by", "completed_by"),
+        sa.Index("ix_historic_task_created_at", "created_at"),
+        sa.Index("ix_historic_task_definition_id", "definition_id"),
+        sa.Index("ix_historic_task_due_date", "due_date"),
+        sa.Index("ix_historic_task_ended_at", "ended_at"),
+        sa.Index("ix_historic_task_execution_id", "execution_id"),
+        sa.Index("ix_historic_task_instance_id", "instance_id"),
+        sa.Index("ix_historic_task_name", "name"),
+        sa.Index("ix_historic_task_owner", "owner"),
+        sa.Index("ix_historic_task_parent_task_id", "parent_task_id"),
+        sa.Index("ix_historic_task_root_id", "root_id"),
+        sa.Index("ix_historic_task_task_definition_key", "task_definition_key"),
         **OPTIONS,
     )
-    op.create_index("ix_historic_task_assignee", "historic_task", ["assignee"])
-    op.create_index("ix_historic_task_completed_by", "historic_task", ["completed_by"])
-    op.create_index("ix_historic_task_created_at", "historic_task", ["created_at"])
-    op.create_index("ix_historic_task_definition_id", "historic_task", ["definition_id"])
-    op.create_index("ix_historic_task_due_date", "historic_task", ["due_date"])
-    op.create_index("ix_historic_task_ended_at", "historic_task", ["ended_at"])
-    op.create_index("ix_historic_task_execution_id", "historic_task", ["execution_id"])
-    op.create_index("ix_historic_task_instance_id", "historic_task", ["instance_id"])
-    op.create_index("ix_historic_task_name", "historic_task", ["name"])
-    op.create_index("ix_historic_task_owner", "historic_task", ["owner"])
-    op.create_index("ix_historic_task_parent_task_id", "historic_task", ["parent_task_id"])
-    op.create_index("ix_historic_task_root_id", "historic_task", ["root_id"])
-    op.create_index("ix_historic_task_task_definition_key", "historic_task", ["task_definition_key"])
-
     op.create_table(
         "historic_variable",
         sa.Column("id", text(64), nullable=False),
@@ -221,14 +213,14 @@ def upgrade() -> None:
         sa.Column("created_at", UtcDateTime(), nullable=False),
         sa.Column("updated_at", UtcDateTime(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_historic_variable")),
+        sa.Index("ix_historic_variable_execution_id", "execution_id"),
+        sa.Index("ix_historic_variable_instance_id", "instance_id"),
+        sa.Index("ix_historic_variable_name_text_value", "name", "text_value"),
+        sa.Index("ix_historic_variable_root_id", "root_id"),
+        sa.Index("ix_historic_variable_task_id", "task_id"),
+        sa.Index("ix_historic_variable_text_value", "text_value"),
         **OPTIONS,
     )
-    op.create_index("ix_historic_variable_execution_id", "historic_variable", ["execution_id"])
-    op.create_index("ix_historic_variable_instance_id", "historic_variable", ["instance_id"])
-    op.create_index("ix_historic_variable_name_text_value", "historic_variable", ["name", "text_value"])
-    op.create_index("ix_historic_variable_root_id", "historic_variable", ["root_id"])
-    op.create_index("ix_historic_variable_task_id", "historic_variable", ["task_id"])
-    op.create_index("ix_historic_variable_text_value", "historic_variable", ["text_value"])
 
 
 def downgrade() -> None:

@@ -24,7 +24,8 @@ def test_the_join_waits_only_for_tokens_that_can_still_come() -> None:
     engine = engine_with(
         model(
             start(),
-            '<inclusiveGateway id="fork"/><exclusiveGateway id="choice" default="choice-elsewhere"/><inclusiveGateway id="join"/>',
+            '<inclusiveGateway id="fork"/><inclusiveGateway id="join"/>',
+            '<exclusiveGateway id="choice" default="choice-elsewhere"/>',
             user_task("a"),
             user_task("b"),
             user_task("elsewhere"),

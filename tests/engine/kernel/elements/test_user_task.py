@@ -55,10 +55,11 @@ def test_text_whose_expression_fails_stays_as_written_but_a_due_date_refuses() -
 
 
 def test_task_listeners_hear_of_assignment_creation_completion_and_deletion() -> None:
-    listeners = "".join(
-        f"<flowable:taskListener event=\"{event}\" expression=\"${{execution.setVariable('heard', heard.concat('{event} '))}}\"/>"
-        for event in ("create", "assignment", "complete", "delete")
-    )
+    def listener(event: str) -> str:
+        call = f"${{execution.setVariable('heard', heard.concat('{event} '))}}"
+        return f'<flowable:taskListener event="{event}" expression="{call}"/>'
+
+    listeners = "".join(map(listener, ("create", "assignment", "complete", "delete")))
     task = user_task("x", f"<extensionElements>{listeners}</extensionElements>", 'flowable:assignee="kermit"')
     engine = engine_with(model(start(), task, user_task("after"), flows("s>x>after")))
     tree = engine.start("p", {"heard": ""})

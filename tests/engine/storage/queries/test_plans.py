@@ -112,6 +112,9 @@ def _grow(database: Database) -> None:
                 | {"task_id": _id("ta", n), "instance_id": instance_id, "kind": "candidate"}
                 | who
             )
+    rows[tables.process_definition] = [
+        _blank(tables.process_definition) | {"id": f"def{n}", "key": f"def{n}", "version": 1} for n in range(1000)
+    ]
     with database.engine.begin() as connection:
         for table, found in rows.items():
             connection.execute(table.insert(), found)

@@ -69,7 +69,7 @@ async def test_resources_come_by_name_and_byte_for_byte(world: ReadWorld) -> Non
 
 async def test_definitions_are_found_by_their_fields(world: ReadWorld) -> None:
     world.bench.define(ONE_TASK, definition_id="one:1")
-    world.bench.define(ONE_TASK, definition_id="one:2", version=2)
+    world.bench.define(ONE_TASK, definition_id="one:2")
     world.bench.define(REVIEW, tenant_id="acme")
 
     async def ids(**wanted: Any) -> list[str]:

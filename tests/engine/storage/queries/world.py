@@ -21,13 +21,16 @@ START = '<startEvent id="start"/><sequenceFlow id="f0" sourceRef="start" targetR
 REVIEW = process(
     "review",
     START.format("fork") + '<parallelGateway id="fork"/>'
-    '<sequenceFlow id="f1" sourceRef="fork" targetRef="approve"/><sequenceFlow id="f2" sourceRef="fork" targetRef="wait"/>'
+    '<sequenceFlow id="f1" sourceRef="fork" targetRef="approve"/>'
+    '<sequenceFlow id="f2" sourceRef="fork" targetRef="wait"/>'
     '<userTask id="approve" name="Approve" flowable:assignee="kermit" flowable:dueDate="${due}"/>'
     '<boundaryEvent id="late" attachedToRef="approve" cancelActivity="false">'
     "<timerEventDefinition><timeDuration>PT1H</timeDuration></timerEventDefinition></boundaryEvent>"
     '<sequenceFlow id="f3" sourceRef="late" targetRef="lateEnd"/><endEvent id="lateEnd"/>'
-    '<intermediateCatchEvent id="wait" name="Wait for it"><messageEventDefinition messageRef="m"/></intermediateCatchEvent>'
-    '<sequenceFlow id="f4" sourceRef="approve" targetRef="end"/><sequenceFlow id="f5" sourceRef="wait" targetRef="end"/>'
+    '<intermediateCatchEvent id="wait" name="Wait for it"><messageEventDefinition messageRef="m"/>'
+    "</intermediateCatchEvent>"
+    '<sequenceFlow id="f4" sourceRef="approve" targetRef="end"/>'
+    '<sequenceFlow id="f5" sourceRef="wait" targetRef="end"/>'
     '<endEvent id="end"/>',
     '<message id="m" name="papers"/>',
 )

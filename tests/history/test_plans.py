@@ -1,0 +1,251 @@
+"""Lists find their rows by an index: no filter on a growing table reads all of it."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import event, insert, text
+
+from history.app.queries import ActivityFilter, Condition, InstanceFilter, TaskFilter, VariableFilter
+from history.storage import migrate, tables
+from history.storage.queries import Queries
+from mesh.db.database import Database, DatabaseSettings, open_database
+from mesh.paging import Page
+from tests.engine.kernel.harness import BEGINNING
+
+ROWS = 3000
+RARE = "v-7"
+"""A value that few rows have."""
+SOON = BEGINNING + timedelta(seconds=3)
+
+
+def _rows(table: Any) -> list[dict[str, Any]]:
+    """Rows in which every text and moment differs from row to row."""
+    rows = []
+    for n in range(ROWS):
+        row: dict[str, Any] = {}
+        for column in table.columns:
+            if column.name in ("ordinal", "sequence", "definition_version", "priority", "duration_ms"):
+                row[column.name] = n
+            elif column.name.endswith(("_at", "_time", "_date")):
+                row[column.name] = BEGINNING + timedelta(seconds=n)
+            elif column.name == "canceled":
+                row[column.name] = False
+            elif column.name == "bytes":
+                row[column.name] = None
+            elif column.name == "number_value":
+                row[column.name] = float(n)
+            elif column.name == "type":
+                row[column.name] = "string"
+            elif column.name == "value":
+                row[column.name] = f'"v-{n}"'
+            elif column.name == "state":
+                row[column.name] = "failed" if n == 7 else "completed"
+            else:
+                row[column.name] = f"v-{n}"
+        rows.append(row)
+    return rows
+
+
+@pytest.fixture
+async def database(url: str) -> AsyncIterator[Database]:
+    found = open_database(DatabaseSettings(url=url))
+
+    def fill() -> None:
+        migrate.upgrade(found)
+        kinds = (tables.process_instance, tables.activity, tables.task, tables.variable, tables.identity_link)
+        with found.engine.begin() as connection:
+            for table in kinds:
+                connection.execute(insert(table), _rows(table))
+        with found.reader.connect() as connection:
+            for table in kinds:
+                connection.execute(text(f"ANALYZE {'' if found.is_sqlite else 'TABLE '}{table.name}"))
+
+    await asyncio.to_thread(fill)
+    yield found
+    found.close()
+
+
+def _c(operation: str, value: Any = RARE, name: str = RARE) -> tuple[Condition, ...]:
+    return (Condition(name=name, operation=operation, type="string", value=value),)
+
+
+INSTANCES = (
+    InstanceFilter(process_instance_id=RARE),
+    InstanceFilter(process_instance_ids=(RARE, "v-8")),
+    InstanceFilter(process_instance_name=RARE),
+    InstanceFilter(process_instance_name_like="v-77%"),
+    InstanceFilter(process_business_key=RARE),
+    InstanceFilter(process_business_key_like="v-77%"),
+    InstanceFilter(business_status=RARE),
+    InstanceFilter(process_definition_id=RARE),
+    InstanceFilter(process_definition_key=RARE),
+    InstanceFilter(process_definition_key_in=(RARE, "v-8")),
+    InstanceFilter(deployment_id=RARE),
+    InstanceFilter(super_process_instance_id=RARE),
+    InstanceFilter(root_process_instance_id=RARE),
+    InstanceFilter(state="failed"),
+    InstanceFilter(finished=False),
+    InstanceFilter(active_activity_id=RARE),
+    InstanceFilter(involved_user=RARE),
+    InstanceFilter(started_by=RARE),
+    InstanceFilter(finished_by=RARE),
+    InstanceFilter(started_before=SOON),
+    InstanceFilter(finished_before=SOON),
+    InstanceFilter(callback_id=RARE),
+    InstanceFilter(reference_id=RARE),
+    InstanceFilter(tenant_id=RARE),
+    InstanceFilter(variables=_c("equals")),
+    InstanceFilter(variables=_c("like", "v-77%")),
+    InstanceFilter(variables=_c("exists")),
+    InstanceFilter(variables=_c("equals", name="")),
+)
+ACTIVITIES = (
+    ActivityFilter(activity_instance_id=RARE),
+    ActivityFilter(execution_id=RARE),
+    ActivityFilter(activity_id=RARE),
+    ActivityFilter(process_instance_id=RARE),
+    ActivityFilter(process_definition_id=RARE),
+    ActivityFilter(called_process_instance_id=RARE),
+    ActivityFilter(task_assignee=RARE),
+    ActivityFilter(finished=False),
+    ActivityFilter(started_before=SOON),
+    ActivityFilter(finished_before=SOON),
+)
+TASKS = (
+    TaskFilter(task_id=RARE),
+    TaskFilter(process_instance_id=RARE),
+    TaskFilter(process_instance_id_with_children=RARE),
+    TaskFilter(process_business_key=RARE),
+    TaskFilter(process_definition_id=RARE),
+    TaskFilter(process_definition_key=RARE),
+    TaskFilter(execution_id=RARE),
+    TaskFilter(task_name=RARE),
+    TaskFilter(task_name_like="v-77%"),
+    TaskFilter(task_definition_key=RARE),
+    TaskFilter(task_assignee=RARE),
+    TaskFilter(task_owner=RARE),
+    TaskFilter(task_involved_user=RARE),
+    TaskFilter(task_candidate_group=RARE),
+    TaskFilter(finished=False),
+    TaskFilter(parent_task_id=RARE),
+    TaskFilter(due_date=SOON),
+    TaskFilter(due_date_before=SOON),
+    TaskFilter(task_created_before=SOON),
+    TaskFilter(task_completed_before=SOON),
+    TaskFilter(task_completed_by=RARE),
+    TaskFilter(task_variables=_c("equals")),
+    TaskFilter(process_variables=_c("equals")),
+)
+VARIABLES = (
+    VariableFilter(process_instance_id=RARE),
+    VariableFilter(process_instance_id_with_children=RARE),
+    VariableFilter(execution_id=RARE),
+    VariableFilter(task_id=RARE),
+    VariableFilter(variable_name=RARE),
+    VariableFilter(variable_name_like="v-77%"),
+    VariableFilter(variables=_c("equals")),
+)
+
+
+async def test_every_selective_filter_of_a_list_is_served_by_an_index(database: Database) -> None:
+    queries = Queries(database)
+    plans = Plans(database)
+    asked: list[Any] = [*INSTANCES, *ACTIVITIES, *TASKS, *VARIABLES]
+    ask: dict[type[Any], Any] = {
+        InstanceFilter: queries.instances,
+        ActivityFilter: queries.activities,
+        TaskFilter: queries.tasks,
+        VariableFilter: queries.variables,
+    }
+
+    bad = {}
+    for wanted in asked:
+        plans.seen.clear()
+        await ask[type(wanted)](wanted, Page())
+        scans = await asyncio.to_thread(plans.scans)
+        if scans:
+            bad[str({k: v for k, v in _given(wanted).items()})] = scans
+
+    assert bad == {}
+
+
+async def test_a_list_without_filters_follows_the_index_of_its_order(database: Database) -> None:
+    queries = Queries(database)
+    plans = Plans(database)
+
+    bad = {}
+    for sort in (
+        "processInstanceId",
+        "processDefinitionId",
+        "businessKey",
+        "startTime",
+        "endTime",
+        "duration",
+        "tenantId",
+    ):
+        plans.seen.clear()
+        await queries.instances(InstanceFilter(), Page(sort=sort, order="desc"))
+        # The first statement is the page; the second one counts, and must read every row.
+        del plans.seen[1:]
+        scans = await asyncio.to_thread(lambda: plans.scans(ordered=True))
+        if scans:
+            bad[sort] = scans
+
+    assert bad == {}
+
+
+def _given(wanted: Any) -> dict[str, Any]:
+    return {
+        name: getattr(wanted, name)
+        for name in wanted.__struct_fields__
+        if getattr(wanted, name) not in (None, False, ())
+    }
+
+
+class Plans:
+    """Remembers the statements of a database, and asks how it carries them out."""
+
+    def __init__(self, database: Database) -> None:
+        self.seen: list[tuple[str, Any]] = []
+        self._database = database
+        self._explaining = False
+        event.listen(database.engine, "before_cursor_execute", self._note)
+
+    def _note(self, _c: Any, _cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
+        if not self._explaining and "historic_" in statement:
+            self.seen.append((statement, parameters))
+
+    def scans(self, *, ordered: bool = False) -> list[str]:
+        """The steps that read a whole table; with `ordered`, following an index in its order is none."""
+        self._explaining = True
+        found = []
+        with self._database.reader.connect() as connection:
+            for statement, parameters in self.seen:
+                prefix = "EXPLAIN QUERY PLAN " if self._database.is_sqlite else "EXPLAIN "
+                for row in connection.exec_driver_sql(prefix + statement, parameters).mappings():
+                    step = self._sqlite(row, ordered) if self._database.is_sqlite else self._mysql(row, ordered)
+                    if step:
+                        found.append(step)
+        self._explaining = False
+        return found
+
+    @staticmethod
+    def _sqlite(row: Any, ordered: bool) -> str:
+        detail = str(row["detail"])
+        whole = detail.startswith("SCAN historic_") and not (ordered and "USING" in detail)
+        return detail if whole or (ordered and detail == "USE TEMP B-TREE FOR ORDER BY") else ""
+
+    @staticmethod
+    def _mysql(row: Any, ordered: bool) -> str:
+        table, kind = str(row["table"]), row["type"]
+        if not table.startswith("historic_"):
+            return ""
+        few = int(row["rows"] or 0) <= ROWS // 4
+        return (
+            ""
+            if kind != "ALL" and (few or ordered and kind == "index")
+            else f"{table}: {kind} {row['key']} {row['rows']}"
+        )
