@@ -5,8 +5,9 @@ Everything is wired here, by constructor; nothing else of the engine knows more 
 
 import asyncio
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from importlib.metadata import version
-from typing import Final
+from typing import Final, cast
 
 from flowloom.engine.v1 import (
     external_worker_service_pb2_grpc,
@@ -37,8 +38,8 @@ from engine.effects.events import encode_events
 from engine.effects.http_requests import HttpRequests, HttpSettings
 from engine.effects.scripts import LANGUAGES, JavaScript, ScriptLimits
 from engine.jobs.executor import JobExecutor
-from engine.jobs.lease_store import LeaseStore
 from engine.jobs.outside import OutsideWork
+from engine.jobs.pruning import OutboxPruning
 from engine.jobs.settings import JobSettings
 from engine.kernel import registry as kernel_registry
 from engine.kernel.env import Limits
@@ -51,14 +52,16 @@ from engine.settings import DefinitionSettings, LimitSettings, ScriptSettings
 from engine.storage import migrate
 from engine.storage.codec import decode_value
 from engine.storage.comments import CommentRows
+from engine.storage.leases import LeaseStore
 from engine.storage.outbox_reader import TOPIC, bus_offsets, outbox_reader
+from engine.storage.pruning import prune_outbox
 from engine.storage.queries.service import SqlQueries
 from engine.storage.repository.store import SqlRepository
 from engine.storage.small_writes import SmallWrites
 from engine.storage.standalone_tasks import StandaloneTaskRows
 from engine.storage.unit_of_work import SqlUnitOfWork
 from mesh.bus.embedded import EmbeddedBus
-from mesh.clock import Clock, ManualClock
+from mesh.clock import Clock
 from mesh.db.database import DatabaseSettings, open_database
 from mesh.errors import Unavailable
 from mesh.guard import GuardedServer
@@ -100,7 +103,8 @@ class EngineService:
         elements = kernel_registry.load()
         self._database = open_database(settings.database)
         self._migrated = False
-        store = SqlRepository(self._database, now=clock.now, new_id=ids.root)
+        retention = timedelta(seconds=settings.jobs.request_retention_seconds)
+        store = SqlRepository(self._database, now=clock.now, new_id=ids.root, retention=retention)
         kept = settings.definitions
         self._definitions = DefinitionCache(
             store,
@@ -140,7 +144,7 @@ class EngineService:
         self._queries = SqlQueries(self._database, self._definitions.compiled, clock, settings.database.readers)
         self.bus = EmbeddedBus(TOPIC, outbox_reader(self._database), bus_offsets(self._database), clock=clock)
         self._wire_repository(store, elements, clock, ids)
-        self._wire_runtime(clock, ids)
+        self._wire_runtime(clock, ids, retention)
         self._wire_jobs(settings, clock, ids, elements, draining or asyncio.Event())
         self._commit.listen(lambda _: self.bus.wake())
         self._commit.listen(self._executor.on_committed)
@@ -153,7 +157,7 @@ class EngineService:
         deployments = Deployments(store, self._definitions, self._commit, elements, now=clock.now, new_id=ids.root)
         self._repository = RepositoryService(deployments, self._changes, self._definitions, self._queries)
 
-    def _wire_runtime(self, clock: Clock, ids: IdSource) -> None:
+    def _wire_runtime(self, clock: Clock, ids: IdSource, retention: timedelta) -> None:
         starting = Starting(self._commit, self._definitions, self._queries, ids.root)
         self._commit.listen(starting.committed)
         self._runtime = RuntimeService(
@@ -164,7 +168,7 @@ class EngineService:
             Correlation(self._commit, self._queries, starting),
             self._queries,
         )
-        writes = SmallWrites(self._database, clock)
+        writes = SmallWrites(self._database, clock, retention)
         commands = TaskCommands(self._commit, StandaloneTaskRows(writes, ids, clock.now))
         self._tasks = TaskService(
             commands,
@@ -191,6 +195,7 @@ class EngineService:
             owner=f"engine-{ids.root()}",
             settings=settings.jobs,
         )
+        self._pruning = OutboxPruning(self._prune, clock.now, settings.jobs)
         self._executor = JobExecutor(
             due=self._commit,
             definitions=self._changes,
@@ -207,7 +212,7 @@ class EngineService:
             clock=clock,
             runs=self._executor,
             manual_jobs=settings.jobs.manual_jobs,
-            on_clock_moved=self._executor.wake,
+            on_clock_moved=self._wake,
         )
         limits = settings.limits
         facts = EngineFacts(
@@ -218,7 +223,10 @@ class EngineService:
             ),
         )
         self._management = ManagementService(operations, control, self._queries, facts)
-        self._manual_clock = isinstance(clock, ManualClock)
+
+    def _wake(self) -> None:
+        self._executor.wake()
+        self._streams.wake_all()
 
     async def start(self) -> None:
         """Bring the tables up to date, then start the writers and the executor. Raises the errors of the database."""
@@ -227,6 +235,10 @@ class EngineService:
         await asyncio.to_thread(self._definitions.warm)
         await self._commit.start()
         self._executor.start()
+        self._pruning.start()
+
+    async def _prune(self, before: datetime) -> int:
+        return await self._commit.transact(lambda unit: prune_outbox(cast("SqlUnitOfWork", unit).writer, before))
 
     def add_to(self, server: GuardedServer) -> None:
         """Register the servicers."""
@@ -243,6 +255,7 @@ class EngineService:
 
     async def stop(self) -> None:
         """End in good order: what is under way is finished, what waits is carried out."""
+        await self._pruning.stop()
         await self._executor.stop()
         await self._commit.stop()
         await self.bus.stop()

@@ -21,3 +21,7 @@ class JobSettings:
     )
     outside_in_flight: int = setting(64, doc="Outside work under way at once in one process.", minimum=1)
     outside_grace_seconds: float = setting(5.0, doc="How long work under way may take when the process ends.")
+    request_retention_seconds: float = setting(
+        3600.0, doc="How long a repeated request id gets its first answer, and outbox rows are kept.", minimum=1
+    )
+    prune_look_seconds: float = setting(60.0, doc="How often old outbox rows are taken away.", minimum=0.01)

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 class Limits:
     """Named bounds of one command. Each can be moved by a setting of the engine."""
 
-    steps: int = 10_000
-    """Elements that one command may enter before the instance is parked with an incident (a loop without a wait)."""
+    steps: int = 50_000
+    """Steps of one command; more of them mean a loop without a wait state, and the command is refused."""
     loop_turns: int = 10_000
     """Turns of one multi-instance activity."""
     variable_bytes: int = 4 * 1024 * 1024

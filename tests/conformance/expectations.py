@@ -23,6 +23,7 @@ JOB_KINDS: Final = {
     "dead": ("deadletter-jobs",),
     "suspended": ("suspended-jobs",),
 }
+END_UNKNOWN: Final = Mismatch("the history to know the end of the instance", "it not there", final=False)
 SETTLE_SECONDS: Final = 0.3
 """How long the history of a running instance may lack an element where a token waits before we take it as it is."""
 
@@ -60,8 +61,10 @@ async def _state(run: CaseRun, args: Args) -> Mismatch | None:
         return _unless(running.state == args["state"], f"state {args['state']}", f"{running.state} in the engine")
     past = await run.driver.historic_instance(instance_id)
     state = past.state if past is not None else ""
+    # What the history says of an instance that is over counts only once it knows of the end.
+    known = state in ENDED_STATES
     found = f"{state} in the history, not running" if state else "no running instance, and none in the history"
-    return _unless(state == args["state"], f"state {args['state']}", found, final=state in ENDED_STATES)
+    return _unless(known and state == args["state"], f"state {args['state']}", found, final=known)
 
 
 async def _end(run: CaseRun, args: Args) -> Mismatch | None:
@@ -158,36 +161,39 @@ def _fits(key: str, wanted: Any, found: Any) -> bool:
 
 
 async def _variables(run: CaseRun, args: Args) -> Mismatch | None:
-    scopes, final = await _variable_scopes(run, args)
+    scopes = await _variable_scopes(run, args)
+    if scopes is None:
+        return END_UNKNOWN
     for name, value in args["variables"].items():
         found = [scope[name] for scope in scopes if name in scope]
         if not any(same(value, each) for each in found):
-            return Mismatch(f"variable {name} = {shown(value)}", shown(found[0]) if found else "none", final)
+            return Mismatch(f"variable {name} = {shown(value)}", shown(found[0]) if found else "none")
     return None
 
 
 async def _absent(run: CaseRun, args: Args) -> Mismatch | None:
-    scopes, final = await _variable_scopes(run, args)
+    scopes = await _variable_scopes(run, args)
+    if scopes is None:
+        return END_UNKNOWN
     for name in args["absent"]:
         found = [scope[name] for scope in scopes if name in scope]
         if found:
-            return Mismatch(f"no variable {name}", shown(found[0]), final)
+            return Mismatch(f"no variable {name}", shown(found[0]))
     return None
 
 
-async def _variable_scopes(run: CaseRun, args: Args) -> tuple[list[dict[str, Any]], bool]:
-    """Return the variables of the instance and of those that it called, and whether this is the last word on them."""
+async def _variable_scopes(run: CaseRun, args: Args) -> list[dict[str, Any]] | None:
+    """Return the variables of the instance and of those that it called; None while the history lacks the end."""
     instance_id = run.instance(args)
     if await run.driver.instance(instance_id) is None:
+        if not await _end_is_known(run, instance_id):
+            return None
         past = await run.driver.historic_variables(instance_id, _deep(args))
         # Several instances may have a variable of that name, and any of them may be meant: a scope for each.
-        known = await run.driver.historic_instance(instance_id)
-        scopes = (
-            [{str(each.get("name", "")): value_of(each)} for each in past] if _deep(args) else [from_variables(past)]
-        )
-        return scopes, known is not None and known.state in ENDED_STATES
+        each_alone = [{str(each.get("name", "")): value_of(each)} for each in past]
+        return each_alone if _deep(args) else [from_variables(past)]
     called = await run.driver.called_instances(instance_id, deep=True) if _deep(args) else []
-    return [await run.driver.variables(each) for each in (instance_id, *called)], True
+    return [await run.driver.variables(each) for each in (instance_id, *called)]
 
 
 # --- the history ------------------------------------------------------------------------------------------------------
@@ -197,9 +203,8 @@ async def _history(run: CaseRun, args: Args) -> Mismatch | None:
     instance_id = run.instance(args)
     running = await run.driver.instance(instance_id)
     if running is None:
-        past = await run.driver.historic_instance(instance_id)
-        if past is None or past.state not in ENDED_STATES:
-            return Mismatch("the history to know the end of the instance", past.state if past else "none", final=False)
+        if not await _end_is_known(run, instance_id):
+            return END_UNKNOWN
         activities = await run.driver.activities(instance_id)
     else:
         activities = await _settled_activities(run, instance_id)
@@ -208,6 +213,12 @@ async def _history(run: CaseRun, args: Args) -> Mismatch | None:
         if mismatch is not None:
             return Mismatch(mismatch.expected, mismatch.found, final=running is None)
     return None
+
+
+async def _end_is_known(run: CaseRun, instance_id: str) -> bool:
+    """Tell whether the history knows that the instance is over: before, it may lack anything."""
+    past = await run.driver.historic_instance(instance_id)
+    return past is not None and past.state in ENDED_STATES
 
 
 async def _settled_activities(run: CaseRun, instance_id: str) -> list[Activity]:
@@ -273,17 +284,27 @@ _HISTORY_CHECKS: Final[Mapping[str, Callable[[Any, Sequence[Activity]], Mismatch
 async def _instances(run: CaseRun, args: Args) -> Mismatch | None:
     wanted = args["instances"]
     key = wanted["key"]
-    if "active" in wanted:
-        active = await run.driver.count_running(key)
-        if active != wanted["active"]:
-            return Mismatch(f"{wanted['active']} active instances of {key}", str(active))
-    if "completed" in wanted:
-        # Earlier cases took their definitions along, so what belongs to these definitions belongs to this case.
-        definitions = await run.driver.definitions(key)
-        completed = sum([await run.driver.count_historic(each, "completed") for each in definitions])
-        expected = f"{wanted['completed']} completed instances of {key}"
-        return _unless(completed == wanted["completed"], expected, str(completed), final=False)
-    return None
+    running = await run.driver.count_running(key)
+    if running != wanted.get("active", running):
+        return Mismatch(f"{wanted['active']} active instances of {key}", str(running))
+    if "completed" not in wanted:
+        return None
+    # Earlier cases took their definitions along, so what belongs to these definitions belongs to this case.
+    definitions = await run.driver.definitions(key)
+    unfinished = await _count_historic(run, definitions, "active") + await _count_historic(
+        run, definitions, "suspended"
+    )
+    if unfinished != running:
+        expected = f"the history to know that {running} instances of {key} are running"
+        return Mismatch(expected, f"{unfinished} not ended there", final=False)
+    completed = await _count_historic(run, definitions, "completed")
+    return _unless(
+        completed == wanted["completed"], f"{wanted['completed']} completed instances of {key}", str(completed)
+    )
+
+
+async def _count_historic(run: CaseRun, definitions: Sequence[str], state: str) -> int:
+    return sum([await run.driver.count_historic(each, state) for each in definitions])
 
 
 async def _definitions(run: CaseRun, args: Args) -> Mismatch | None:

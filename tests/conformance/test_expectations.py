@@ -56,6 +56,15 @@ async def test_the_history_is_given_time_to_follow(run: CaseRun) -> None:
     await expect(run, {"state": "completed"})
 
 
+async def test_an_instance_that_is_over_is_not_active_because_the_history_lags(run: CaseRun) -> None:
+    mock(run).instance.return_value = None
+    mock(run).historic_instance.return_value = instance("active")
+
+    await fails(run, "expected state active, found active in the history, not running", state="active")
+    await fails(run, "expected the history to know the end of the instance", absent=["a"])
+    await fails(run, "expected the history to know the end of the instance", variables={"a": 1})
+
+
 async def test_patience_with_the_history_ends(run: CaseRun) -> None:
     mock(run).instance.return_value = None
     mock(run).historic_instance.return_value = None
@@ -166,11 +175,21 @@ async def test_called_counts_direct_or_all_levels(run: CaseRun) -> None:
 async def test_instances_of_a_key_count_running_and_completed_ones(run: CaseRun) -> None:
     mock(run).count_running.return_value = 2
     mock(run).definitions.return_value = ["d1", "d2"]
-    mock(run).count_historic.side_effect = lambda definition, _: {"d1": 1, "d2": 3}[definition]
+    counts = {("d1", "active"): 1, ("d2", "suspended"): 1, ("d1", "completed"): 1, ("d2", "completed"): 3}
+    mock(run).count_historic.side_effect = lambda *asked: counts.get(asked, 0)
 
     await expect(run, {"instances": {"key": "K", "active": 2, "completed": 4}})
     await fails(run, "expected 1 active instances of K, found 2", instances={"key": "K", "active": 1})
     await fails(run, "expected 5 completed instances of K, found 4", instances={"key": "K", "completed": 5})
+
+
+async def test_completed_instances_are_not_counted_before_the_history_agrees_on_the_running_ones(run: CaseRun) -> None:
+    mock(run).count_running.return_value = 0
+    mock(run).definitions.return_value = ["d1"]
+    mock(run).count_historic.side_effect = lambda _, state: {"active": 1}.get(state, 0)
+
+    said = "expected the history to know that 0 instances of K are running, found 1 not ended there"
+    await fails(run, said, instances={"key": "K", "completed": 0})
 
 
 async def test_definitions_count_versions(run: CaseRun) -> None:

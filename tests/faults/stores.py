@@ -9,7 +9,7 @@ import sqlite3
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import pymysql
@@ -100,7 +100,7 @@ class Picture:
     """A database's content with ids replaced by what they are connected with, so that two runs can be compared."""
 
     lines: tuple[str, ...]
-    colours: Mapping[str, str]
+    colours: Mapping[str, str] = field(compare=False)
 
     def of(self, answer: str) -> str:
         """An answer that speaks of this content, its ids replaced likewise."""

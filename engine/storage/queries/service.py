@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 from engine.app.queries import (
     DEFAULT_MAX_FINDINGS,
@@ -50,7 +51,7 @@ from engine.storage.queries.tokens import DefinitionOf
 from mesh.clock import Clock
 from mesh.db.database import Database
 
-DEFAULT_THREADS = 4
+DEFAULT_THREADS: Final = 4
 
 
 class _Part:

@@ -34,7 +34,7 @@ from engine.app.writers import GroupCommitSettings
 from engine.effects.events import encode_events
 from engine.effects.scripts import JavaScript
 from engine.jobs.executor import JobExecutor
-from engine.jobs.lease_store import LeaseStore
+from engine.storage.leases import LeaseStore
 from engine.jobs.outside import OutsideWork
 from engine.jobs.settings import JobSettings
 from engine.kernel import commands as cmd

@@ -4,10 +4,10 @@ from collections.abc import Callable
 
 import pytest
 
+from engine.effects.scripts import JavaScript
 from engine.kernel import commands as cmd
 from engine.kernel.state import Tree
 from tests.engine.kernel.harness import MemoryEngine, state_of
-from tests.engine.kernel.javascript import JavaScript
 from tests.engine.kernel.models import (
     boundary,
     document,

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
+from engine.effects.scripts import JavaScript
 from tests.engine.kernel.corpus import Case, load_cases
 from tests.engine.kernel.harness import MemoryEngine
-from tests.engine.kernel.javascript import JavaScript
 
 CORPUS = os.environ.get("FLOWLOOM_CORPUS", "")
 CASES = load_cases(Path(CORPUS)) if CORPUS else []

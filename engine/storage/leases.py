@@ -8,8 +8,8 @@ from typing import Any, Final, Protocol, TypeVar
 from sqlalchemy import Connection, text
 
 from engine.app.jobs import EXTERNAL_LANE, Acquired, Acquisition, LeaseChange
-from engine.jobs import lease_sql
-from engine.jobs.lease_sql import DecodeValue
+from engine.storage import lease_sql
+from engine.storage.lease_sql import DecodeValue
 from mesh.db.database import Database
 from mesh.db.errors import ConnectionLost, DatabaseAway, classify
 from mesh.db.types import moment_of_text, text_of_moment

@@ -1,0 +1,39 @@
+"""Taking old rows out of the outbox: read by every consumer group, and too old for a retry to ask for its answer."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Final
+
+from mesh.db.statements import COMMIT, Sql
+from mesh.db.types import text_of_moment
+from mesh.db.writer import Writer
+
+ROWS_AT_ONCE: Final = 1000
+
+_READ_BY_ALL: Final = Sql("SELECT MIN(sequence) FROM bus_offset")
+# The oldest rows come first by key, so neither statement looks at more than it takes.
+_OLDEST: Final = Sql("SELECT sequence, created_at FROM outbox WHERE sequence <= ? ORDER BY sequence LIMIT ?")
+_DELETE: Final = Sql("DELETE FROM outbox WHERE sequence IN ?*")
+
+PLANNED: Final = (_OLDEST, _DELETE)
+"""For the tests of plans."""
+
+
+def prune_outbox(writer: Writer, before: datetime) -> int:
+    """Delete up to `ROWS_AT_ONCE` rows written before a moment and read by every group; commits. Gives how many.
+
+    While no group has ever read, nothing is deleted: history may only be on its way.
+    """
+    read = writer.run([_READ_BY_ALL.of()])[0].rows[0][0]
+    if read is None:
+        writer.rollback()
+        return 0
+    oldest = writer.run([_OLDEST.of(int(read), ROWS_AT_ONCE)])[0].rows
+    limit = text_of_moment(before)
+    old = [sequence for sequence, created_at in oldest if str(created_at) < limit]
+    if not old:
+        writer.rollback()
+        return 0
+    writer.run([_DELETE.of(old), COMMIT])
+    return len(old)
