@@ -9,7 +9,7 @@ from mesh.settings import setting
 class LimitSettings:
     """Bounds of one command; what exceeds them is refused with the limit's name."""
 
-    steps: int = setting(10_000, doc="Elements that one command may enter before it must wait.", minimum=10)
+    steps: int = setting(50_000, doc="Elements that one command may enter before it must wait.", minimum=10)
     loop_turns: int = setting(10_000, doc="Turns of one multi-instance activity.", minimum=1)
     variable_bytes: int = setting(4 * 1024 * 1024, doc="Size of one variable as JSON.", minimum=1024)
     call_depth: int = setting(32, doc="Nesting of call activities.", minimum=1)

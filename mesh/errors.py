@@ -102,67 +102,67 @@ def _rebuild(
     return kind(reason, message, violations=violations, retry_after_seconds=retry_after_seconds, **facts)
 
 
-class InvalidArgument(DomainError):  # noqa: N818 - a refusal reads as the status that it is
+class InvalidArgument(DomainError):
     """The request is wrong whatever the state of the system is."""
 
     status = Status.INVALID_ARGUMENT
 
 
-class OutOfRange(DomainError):  # noqa: N818
+class OutOfRange(DomainError):
     """The request asks for a position beyond the end."""
 
     status = Status.OUT_OF_RANGE
 
 
-class Unauthenticated(DomainError):  # noqa: N818
+class Unauthenticated(DomainError):
     """The caller gave no valid credentials."""
 
     status = Status.UNAUTHENTICATED
 
 
-class PermissionDenied(DomainError):  # noqa: N818
+class PermissionDenied(DomainError):
     """The caller is known and may not do this."""
 
     status = Status.PERMISSION_DENIED
 
 
-class NotFound(DomainError):  # noqa: N818
+class NotFound(DomainError):
     """What the request names does not exist, or not for this caller."""
 
     status = Status.NOT_FOUND
 
 
-class AlreadyExists(DomainError):  # noqa: N818
+class AlreadyExists(DomainError):
     """What the request creates is there already."""
 
     status = Status.ALREADY_EXISTS
 
 
-class FailedPrecondition(DomainError):  # noqa: N818
+class FailedPrecondition(DomainError):
     """The thing exists, but is not in a state in which this can be done."""
 
     status = Status.FAILED_PRECONDITION
 
 
-class Aborted(DomainError):  # noqa: N818
+class Aborted(DomainError):
     """The request lost against another one; asking anew, from the start, may succeed."""
 
     status = Status.ABORTED
 
 
-class ResourceExhausted(DomainError):  # noqa: N818
+class ResourceExhausted(DomainError):
     """A named limit is reached; the message names it and the setting that moves it."""
 
     status = Status.RESOURCE_EXHAUSTED
 
 
-class Unavailable(DomainError):  # noqa: N818
+class Unavailable(DomainError):
     """A part that is needed is away; the same request may succeed later."""
 
     status = Status.UNAVAILABLE
 
 
-class Unimplemented(DomainError):  # noqa: N818
+class Unimplemented(DomainError):
     """What is asked for is known but not offered here."""
 
     status = Status.UNIMPLEMENTED

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import grpc
 
-from mesh.errors import DomainError, Unimplemented
+from mesh.errors import DomainError, Unavailable, Unimplemented
 from mesh.ids import IdSource
 from mesh.rpc_errors import CODES, refuse
 from mesh.telemetry import call_context
@@ -57,6 +57,7 @@ class GuardedServer(grpc.aio.Server):
         self._targets = tuple(targets)
         self._observe = observe
         self._new_incident = new_incident or IdSource().root
+        self.gate = Gate()
         self.services: list[str] = []
         """Full names of the registered services, in order."""
 
@@ -95,12 +96,14 @@ class GuardedServer(grpc.aio.Server):
         return any(await asyncio.gather(*(target.wait_for_termination(timeout) for target in self._targets)))
 
     def _guard(self, method: str, handler: Handler) -> Handler:
-        return guarded_handler(method, handler, self._observe, self._new_incident)
+        return guarded_handler(method, handler, self._observe, self._new_incident, self.gate)
 
 
-def guarded_handler(method: str, handler: Handler, observe: Observer, new_incident: Callable[[], str]) -> Handler:
+def guarded_handler(
+    method: str, handler: Handler, observe: Observer, new_incident: Callable[[], str], gate: Gate | None = None
+) -> Handler:
     """Return the handler with the guard around its behaviour. `method` is its path, `/package.Service/Method`."""
-    guard = _Guard(method, observe, new_incident)
+    guard = _Guard(method, observe, new_incident, gate)
     found: Any = handler
     codec = (found.request_deserializer, found.response_serializer)
     if not found.response_streaming:
@@ -129,12 +132,50 @@ class _GuardedGeneric(grpc.GenericRpcHandler):
         return kept[1]
 
 
+class Gate:
+    """Counts the calls under way and, once closed, lets no further one in.
+
+    gRPC's own stop may cancel a call that the core has taken and no handler has seen; a caller cannot tell that from
+    one that was cancelled halfway. Behind a closed gate it is told UNAVAILABLE instead: nothing was done.
+    """
+
+    __slots__ = ("_idle", "is_closed", "under_way")
+
+    def __init__(self) -> None:
+        self.is_closed = False
+        self.under_way = 0
+        self._idle = asyncio.Event()
+
+    def leave(self) -> None:
+        """One call less."""
+        self.under_way -= 1
+        if self.is_closed and not self.under_way:
+            self._idle.set()
+
+    def close(self) -> None:
+        """Let nobody in from now on."""
+        self.is_closed = True
+        if not self.under_way:
+            self._idle.set()
+
+    async def until_idle(self) -> None:
+        """Wait until the last call has left a closed gate."""
+        await self._idle.wait()
+
+
+def _closed() -> Unavailable:
+    return Unavailable("draining", "expected a server that takes calls, found it shutting down")
+
+
 class _Guard:
     """The guard of one method."""
 
-    __slots__ = ("_method", "_new_incident", "_observe")
+    __slots__ = ("_gate", "_method", "_new_incident", "_observe")
 
-    def __init__(self, method: str, observe: Observer, new_incident: Callable[[], str]) -> None:
+    def __init__(
+        self, method: str, observe: Observer, new_incident: Callable[[], str], gate: Gate | None = None
+    ) -> None:
+        self._gate = gate or Gate()
         self._method = method
         self._observe = observe
         self._new_incident = new_incident
@@ -143,16 +184,21 @@ class _Guard:
         """Guard a behaviour that returns its one response."""
         if not inspect.iscoroutinefunction(behaviour):
             behaviour = self._of_a_plain_function(behaviour)
-        method, observe = self._method, self._observe
+        method, observe, gate = self._method, self._observe, self._gate
 
         async def guarded(request: Any, context: RpcContext) -> Any:
             began = perf_counter()
             call_context.set(context)
+            gate.under_way += 1
             try:
+                if gate.is_closed:
+                    raise _closed()
                 response = await behaviour(request, context)
             except BaseException as raised:
                 await self._end(context, raised, began)
                 raise
+            finally:
+                gate.leave()
             observe(method, _as_code(context.code()), perf_counter() - began)
             return response
 
@@ -162,18 +208,23 @@ class _Guard:
         """Guard a behaviour that yields its responses, or writes them to the context."""
         if not inspect.isasyncgenfunction(behaviour):
             return self.unary(behaviour)
-        method, observe = self._method, self._observe
+        method, observe, gate = self._method, self._observe, self._gate
 
         async def guarded(request: Any, context: RpcContext) -> AsyncIterator[Any]:
             began = perf_counter()
             call_context.set(context)
+            gate.under_way += 1
             try:
+                if gate.is_closed:
+                    raise _closed()
                 async with contextlib.aclosing(behaviour(request, context)) as responses:
                     async for response in responses:
                         yield response
             except BaseException as raised:
                 await self._end(context, raised, began)
                 raise
+            finally:
+                gate.leave()
             observe(method, _as_code(context.code()), perf_counter() - began)
 
         return guarded

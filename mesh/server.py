@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import signal
 from collections.abc import Sequence
@@ -24,6 +25,8 @@ _LOGGER: Final = logging.getLogger(__name__)
 
 MAX_RECEIVE_MESSAGE_BYTES: Final = 32 * 1024 * 1024
 MAX_SEND_MESSAGE_BYTES: Final = 64 * 1024 * 1024
+LAST_WORDS_SECONDS: Final = 0.5
+"""How long the transport gets to deliver the last answers once no call is under way any more."""
 MIN_CLIENT_PING_SECONDS: Final = 10.0
 """How often a client may ask whether the connection lives; one that asks more often is disconnected."""
 
@@ -123,7 +126,11 @@ class MeshServer:
         await asyncio.sleep(self._settings.lame_duck_seconds)
         self.draining.set()
         self.readiness.end_watches()
-        await self.registrar.stop(self._settings.grace_seconds)
+        self.registrar.gate.close()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._settings.grace_seconds):
+                await self.registrar.gate.until_idle()
+        await self.registrar.stop(LAST_WORDS_SECONDS)
         await self.readiness.stop()
 
     async def stop(self) -> None:

@@ -1,4 +1,4 @@
-"""Taking old rows out of the outbox: read by every consumer group, and too old for a retry to ask for its answer."""
+"""Forgetting what the outbox has kept long enough: events that everybody has read, answers nobody asks for again."""
 
 from __future__ import annotations
 

@@ -330,7 +330,7 @@ def _with_children(
         return
     top = select(_instance.id, _instance.root_id).where(_instance.id == instance_id).cte("tree", recursive=True)
     below = tables.process_instance.alias()
-    tree = top.union_all(select(below.c.id, below.c.root_id).join(top, below.c.super_instance_id == top.c.id))
+    tree = top.union(select(below.c.id, below.c.root_id).join(top, below.c.super_instance_id == top.c.id))
     conditions.add(root.in_(select(tree.c.root_id)))
     conditions.add(instance.in_(select(tree.c.id)))
 

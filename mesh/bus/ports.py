@@ -96,7 +96,7 @@ class Offsets(Protocol):
         ...
 
 
-class ClaimLost(Exception):  # noqa: N818 - it says what happened
+class ClaimLost(Exception):
     """Another process may read for this group by now."""
 
 

@@ -24,15 +24,15 @@ class DatabaseError(Exception):
     """Base of what a transaction can fail with that is not a bug."""
 
 
-class TransactionConflict(DatabaseError):  # noqa: N818 - says what happened
+class TransactionConflict(DatabaseError):
     """Another transaction stood in the way (deadlock, lock timeout, busy file)."""
 
 
-class DuplicateKey(DatabaseError):  # noqa: N818
+class DuplicateKey(DatabaseError):
     """A row with that unique key exists."""
 
 
-class ConnectionLost(DatabaseError):  # noqa: N818
+class ConnectionLost(DatabaseError):
     """The connection broke; what was not committed is rolled back by the server."""
 
 
@@ -40,11 +40,11 @@ class CommitUnknown(ConnectionLost):
     """The connection broke after COMMIT may have been sent and before its answer was read."""
 
 
-class DatabaseAway(DatabaseError):  # noqa: N818
+class DatabaseAway(DatabaseError):
     """Nobody answers, or the server takes no more connections, or the file cannot be opened or written."""
 
 
-class StatementTooLarge(DatabaseError):  # noqa: N818
+class StatementTooLarge(DatabaseError):
     """One row does not fit into the largest packet that the server takes (`max_allowed_packet`)."""
 
 

@@ -167,7 +167,7 @@ class LocalContext(grpc.aio.ServicerContext[Any, Any]):
         return Ending(self._code or _OK, self._details, self._trailing)
 
 
-class TooLarge(Exception):  # noqa: N818 - becomes a status
+class TooLarge(Exception):
     """A message is larger than the receiver takes."""
 
     def __init__(self, found_bytes: int, max_bytes: int) -> None:

@@ -31,7 +31,7 @@ class Ending(NamedTuple):
     trailing: tuple[Metadatum, ...] = ()
 
 
-class Broken(Exception):  # noqa: N818 - not an error, the sign that the reader is gone
+class Broken(Exception):
     """The call ended, so that nothing can be written any more."""
 
 

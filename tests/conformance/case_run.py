@@ -17,7 +17,7 @@ FIRST_PAUSE_SECONDS: Final = 0.01
 LONGEST_PAUSE_SECONDS: Final = 0.2
 
 
-class Failed(Exception):  # noqa: N818 - what the case did
+class Failed(Exception):
     """An expectation does not hold."""
 
     def __init__(self, expected: str, found: str) -> None:

@@ -10,7 +10,7 @@ Values = Mapping[str, Any]
 """Variables as a case writes them: name and JSON value."""
 
 
-class Refused(Exception):  # noqa: N818 - what the mesh did
+class Refused(Exception):
     """The mesh answered with an error. `code` is the canonical gRPC status code name."""
 
     def __init__(self, code: str, message: str) -> None:

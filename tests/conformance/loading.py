@@ -83,7 +83,7 @@ def read_case(text: str, expected_id: str) -> Case:
     """Read a case. Raises ValueError or YAMLError, saying what was expected and what was found."""
     document = yaml.safe_load(text)
     if not isinstance(document, Mapping):
-        raise ValueError(f"expected a mapping, found {type(document).__name__}")  # noqa: TRY004 - one kind for callers
+        raise ValueError(f"expected a mapping, found {type(document).__name__}")  # noqa: TRY004 - one kind for all callers
     unknown = sorted(set(document) - CASE_KEYS)
     if unknown:
         raise ValueError(f"expected only {', '.join(sorted(CASE_KEYS))}, found {', '.join(map(str, unknown))}")

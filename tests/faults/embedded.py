@@ -29,6 +29,7 @@ from engine.settings import DefinitionSettings, LimitSettings
 from mesh.clock import Clock, ManualClock
 from mesh.db.database import Database, DatabaseSettings, Synchronous
 from mesh.guard import GuardedServer
+from mesh.ids import IdSource
 from mesh.local_channel import LocalChannel, LocalServer
 from mesh.rpc_errors import refusal_in
 
@@ -175,7 +176,9 @@ def variables(**values: Any) -> list[variable_pb2.Variable]:
 def build(settings: EngineSettings, clock: Clock | None = None) -> Embedded:
     """Wire an engine; nothing is opened yet."""
     clock = clock or ManualClock(START)
-    return Embedded(EngineService(settings, clock=clock), clock)
+    # Ids tell the time too, the same one.
+    ids = IdSource(clock.now_ms) if isinstance(clock, ManualClock) else IdSource()
+    return Embedded(EngineService(settings, clock=clock, ids=ids), clock)
 
 
 @contextlib.asynccontextmanager

@@ -2,10 +2,12 @@
 
 import asyncio
 
+import pytest
 from sqlalchemy import inspect, text
 
 from history.storage import migrate, tables
 from mesh.db.database import Database, DatabaseSettings, open_database
+from mesh.testing.mariadb import MariaDb
 
 
 def _database(url: str) -> Database:
@@ -35,7 +37,9 @@ async def test_migrating_twice_changes_nothing(url: str) -> None:
     database.close()
 
 
-async def test_processes_that_start_together_migrate_once(url: str) -> None:
+@pytest.mark.mariadb
+async def test_processes_that_start_together_migrate_once(mariadb_server: MariaDb) -> None:
+    url = mariadb_server.create_database()
     databases = [_database(url) for _ in range(3)]
 
     await asyncio.gather(*(asyncio.to_thread(migrate.upgrade, database) for database in databases))

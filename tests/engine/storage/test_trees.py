@@ -165,7 +165,7 @@ async def test_only_the_variables_that_a_command_may_see_are_loaded(database: Da
 
 
 async def test_a_command_that_needs_other_variables_than_were_loaded_gets_them(database: Database) -> None:
-    """Completing one turn evaluates nothing of the others, but reading an execution's variables by another's id does."""
+    """A refusal of what is there already takes the variables of the execution that the command names."""
     async with running(database) as bench:
         root = await bench.start(bench.define(RICH), people=["a", "b"])
         executions = [row["execution_id"] for row in bench.rows(tables.task, element_id="many")]
