@@ -19,7 +19,7 @@ _NAT64: Final = ipaddress.ip_network("64:ff9b::/96")
 _IPV4_MASK: Final = 0xFFFFFFFF
 
 
-class AddressRefused(Exception):  # noqa: N818 - says what happened
+class AddressRefused(Exception):
     """A host that may not be called, or that has no address."""
 
 

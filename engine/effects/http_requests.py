@@ -45,7 +45,7 @@ class Answer:
     protocol: str
 
 
-class RequestFailed(Exception):  # noqa: N818 - says what happened
+class RequestFailed(Exception):
     """There was no answer, or none that can be taken."""
 
 

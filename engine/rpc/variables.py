@@ -48,7 +48,7 @@ _FALSE: Final = Variable(BOOLEAN, False)
 _SPECIAL_DOUBLES: Final = MappingProxyType({"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf})
 
 
-class Unfit(Exception):  # noqa: N818 - what it says of a value
+class Unfit(Exception):
     """A value that does not fit its type; the text says what was expected and what was found."""
 
 

@@ -27,8 +27,8 @@ class Outer:
     lease_seconds: float = setting(5.0, doc="How long a lease holds.")
     workers: int = setting(2, doc="How many.", minimum=1)
     manual: bool = setting(False, doc="For tests.")
-    mode: Mode = setting(Mode.SAFE, doc="How.")  # noqa: RUF009 - it is a field
-    folder: Path = setting(Path("data"), doc="Where files go.")  # noqa: RUF009
+    mode: Mode = setting(Mode.SAFE, doc="How.")
+    folder: Path = setting(Path("data"), doc="Where files go.")
     topics: tuple[str, ...] = setting((), doc="What to read.")
     redis_url: str | None = setting(None, doc="Where Redis is.")
     server: Inner = field(default_factory=Inner)

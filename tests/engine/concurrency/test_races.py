@@ -40,7 +40,7 @@ def tell(business_key: str) -> Call:
 
 def fire(job_id: str) -> Call:
     """A client's wish to let the timer be due."""
-    request = management_pb.MoveTimerJobRequest(job_id=job_id, action="move")
+    request = management_pb.MoveTimerJobRequest(job_id=job_id)
     return lambda engine: engine.management.MoveTimerJob(request)
 
 

@@ -34,7 +34,6 @@ from engine.app.writers import GroupCommitSettings
 from engine.effects.events import encode_events
 from engine.effects.scripts import JavaScript
 from engine.jobs.executor import JobExecutor
-from engine.storage.leases import LeaseStore
 from engine.jobs.outside import OutsideWork
 from engine.jobs.settings import JobSettings
 from engine.kernel import commands as cmd
@@ -45,6 +44,7 @@ from engine.rpc.external_worker_service import ExternalWorkerService
 from engine.rpc.management_service import ManagementService
 from engine.storage import remark_tables, tables
 from engine.storage.codec import decode_value
+from engine.storage.leases import LeaseStore
 from engine.storage.queries import SqlQueries
 from engine.storage.repository import SqlRepository
 from engine.storage.unit_of_work import SqlUnitOfWork
