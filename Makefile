@@ -47,13 +47,14 @@ test: $(STAMP) servers ## Install what the tests need, real MariaDB and Redis in
 	@$(BIN)/python -m pytest $(ARGS)
 
 .PHONY: check
-check: $(STAMP) ## Format, lint, strict types, import contracts, contract lint, generated files
+check: $(STAMP) ## Format, lint, strict types, import contracts, contract lint, generated files, migrations
 	@echo "==> format"   && $(BIN)/ruff format --check .
 	@echo "==> lint"     && $(BIN)/ruff check .
 	@echo "==> types"    && $(BIN)/mypy
 	@echo "==> imports"  && $(BIN)/lint-imports
 	@echo "==> contract" && $(BIN)/buf lint && sh tests/buf-breaking.sh
 	@echo "==> generated files" && $(BIN)/python -m host.gen --check
+	@echo "==> migrations" && $(BIN)/python -m pytest -q tests/engine/storage/test_migrations.py tests/history/test_migrations.py -k "not mariadb"
 
 .PHONY: conformance
 conformance: $(STAMP) ## Run a corpus of behaviour cases against a mesh of its own

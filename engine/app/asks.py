@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from engine.app.unit_of_work import Delivery, DueJob, Reply, Targets, Throw, Wanted
@@ -14,6 +14,7 @@ MAX_ID_LENGTH: Final = 64
 class Ask:
     """A command with what became of it: `reply` or `error` is set once the batch is done.
 
+    `others` are carried out with it, all or none; the reply and the request id are this one's.
     `root_id` is found anew at each attempt. `command_id` stays the same
     over all attempts, so that the outbox can tell whether one of them was committed. `depth`: how many throws led here.
     """
@@ -28,6 +29,7 @@ class Ask:
         "error",
         "future",
         "instance_id",
+        "others",
         "reply",
         "request_id",
         "root_id",
@@ -43,6 +45,7 @@ class Ask:
         due_job: DueJob | None = None,
         future: Any = None,
         depth: int = 0,
+        others: Sequence[Ask] = (),
     ) -> None:
         self.command = command
         self.request_id = request_id
@@ -50,6 +53,7 @@ class Ask:
         self.due_job = due_job
         self.future = future
         self.depth = depth
+        self.others = others
         self.command_id = ""
         self.instance_id = ""
         self.root_id = ""

@@ -88,6 +88,7 @@ class Batch:
         self._unit = unit
         self._world = world
         self._asks = asks
+        self._members = [member for ask in asks for member in (ask, *ask.others)]
         self._skip_locked = skip_locked
         self._loaded: Loaded | None = None
         self._changes = Changes()
@@ -98,7 +99,7 @@ class Batch:
 
     def run(self) -> Outcome:
         """Do it all; each ask has its answer afterwards. Raises the errors of the database."""
-        for ask in self._asks:
+        for ask in self._members:
             ask.reset()
             if not ask.command_id:
                 ask.command_id = self._world.ids.root()
@@ -106,10 +107,13 @@ class Batch:
             self._load(self._find())
             following = {id(follower) for follower, _ in self._followers}
             for ask in self._asks:
-                if not ask.is_settled and id(ask) not in following:
+                if ask.others and ask.reply is None and id(ask) not in following:
+                    self._attempt_all(ask)
+                elif not ask.is_settled and id(ask) not in following:
                     self._attempt(ask)
             for root_id in {accepted.root_id for accepted in self._changes.accepted} & self._spoilt:
                 self._tree(root_id)
+            self._recall()
         except BaseException:
             self._unit.rollback()
             raise
@@ -145,11 +149,12 @@ class Batch:
                 ask.root_id = ask.due_job.root_id
             elif ask.delivery is not None:
                 ask.root_id = ask.delivery.root_id
-            kind, target_id = target_of(ask.command)
-            if kind:
-                named.append((ask, kind, target_id))
-                if is_possible(target_id) and (not ask.root_id or kind == DEFINITION):
-                    aim(targets, kind, target_id)
+            for member in (ask, *ask.others):
+                kind, target_id = target_of(member.command)
+                if kind:
+                    named.append((member, kind, target_id))
+                    if is_possible(target_id) and (not member.root_id or kind == DEFINITION):
+                        aim(targets, kind, target_id)
         found = Found() if targets.is_empty else self._unit.find(targets)
         for request_id, reply in found.answers.items():
             first[request_id].reply = reply
@@ -208,6 +213,24 @@ class Batch:
             self._start(ask, ask.command)
         else:
             self._carry_out(ask)
+
+    def _attempt_all(self, ask: Ask) -> None:
+        """Carry out commands that belong together: if one is refused, those before it are taken back."""
+        members = (ask, *ask.others)
+        accepted = self._changes.accepted
+        before = len(accepted)
+        error = next((member.error for member in members if member.error is not None), None)
+        for member in members if error is None else ():
+            self._attempt(member)
+            error = member.error
+            if error is not None:
+                break
+        if error is None:
+            ask.throw_ids = [throw_id for member in members for throw_id in member.throw_ids]
+            return
+        self._spoilt.update(one.root_id for one in accepted[before:])
+        del accepted[before:]
+        ask.reply, ask.error, ask.throw_ids = None, error, []
 
     def _start(self, ask: Ask, command: cmd.StartProcess) -> None:
         if not ask.instance_id:
@@ -301,6 +324,16 @@ class Batch:
         self._is_broken = True
         self._unit.load_variables(self._loaded, root_id)
         self._is_broken = False
+
+    def _recall(self) -> None:
+        """Give refused requests the first answer that they got from another process between our look and our lock.
+
+        What they name is gone, or has moved on, because they themselves were carried out there.
+        """
+        refused = {ask.request_id: ask for ask in self._asks if ask.request_id and isinstance(ask.error, Refused)}
+        if refused:
+            for request_id, reply in self._unit.find(Targets(requests=list(refused))).answers.items():
+                refused[request_id].reply, refused[request_id].error = reply, None
 
     def _tree(self, root_id: str) -> Tree:
         """The tree as the accepted commands left it, built anew if a failed one spoilt it."""

@@ -20,7 +20,7 @@ from typing import Any, Final, TypeVar, cast
 
 from engine.app.asks import Ask
 from engine.app.batch import Outcome, World
-from engine.app.unit_of_work import MESSAGE, SIGNAL, Delivery, OnCommitted, Reply, UnitOfWork
+from engine.app.unit_of_work import MESSAGE, SIGNAL, Delivery, OnCommitted, Reply, Throw, UnitOfWork
 from engine.app.writers import STOP, Due, Entry, GroupCommitSettings, Shared, Work, Writer, unavailable
 from engine.kernel import commands as cmd
 from engine.kernel.errors import invalid
@@ -32,6 +32,8 @@ MAX_DELIVERY_DEPTH: Final = 8
 """How many throws in a row (a delivery that throws again) a caller waits for."""
 DELIVERIES_AT_ONCE: Final = 256
 MAX_REQUEST_ID: Final = 128
+MAX_TOGETHER: Final = 1000
+"""Commands that one caller may have carried out all or none."""
 
 _log = logging.getLogger(__name__)
 
@@ -108,12 +110,19 @@ class GroupCommit:
         Unavailable (the database is away: whether it happened is told by a retry with the same request_id),
         ResourceExhausted (too many wait), or whatever a bug raised.
         """
-        if len(request_id) > MAX_REQUEST_ID or not request_id.isprintable():
-            raise invalid(
-                "bad-request-id",
-                f"expected a request_id of at most {MAX_REQUEST_ID} printable characters, found {len(request_id)}",
-            )
+        _check_request_id(request_id)
         return await self._enqueue(Ask(command, request_id=request_id))
+
+    async def submit_all(self, commands: Sequence[cmd.Command], *, request_id: str = "") -> Reply:
+        """Carry out commands on instances in this order in one transaction: all, or none if one of them is refused.
+
+        Returns the first one's reply. Raises as `submit`, and ValueError for no or more than `MAX_TOGETHER` commands.
+        """
+        _check_request_id(request_id)
+        if not 1 <= len(commands) <= MAX_TOGETHER:
+            raise ValueError(f"expected 1 to {MAX_TOGETHER} commands (limit: MAX_TOGETHER), found {len(commands)}")
+        others = [Ask(command) for command in commands[1:]]
+        return await self._enqueue(Ask(commands[0], request_id=request_id, others=others))
 
     async def execute_due(self, limit: int = 64) -> int:
         """Execute up to `limit` due timers and asynchronous continuations as one batch, the longest due first.
@@ -164,7 +173,10 @@ class GroupCommit:
                 for listener in self._listeners:
                     listener(outcome.committed)
         for ask in asks:
-            if deliveries and ask.throw_ids and ask.reply is not None:
+            if deliveries and isinstance(ask.command, Throw) and not ask.command.awaited:
+                self._kick.set()
+                _settle(ask)
+            elif deliveries and ask.throw_ids and ask.reply is not None:
                 self._spawn(self._answer_after_deliveries(ask))
             else:
                 _settle(ask)
@@ -217,6 +229,14 @@ class GroupCommit:
                 async with asyncio.timeout(self._settings.delivery_poll_seconds):
                     await self._kick.wait()
             self._kick.clear()
+
+
+def _check_request_id(request_id: str) -> None:
+    if len(request_id) > MAX_REQUEST_ID or not request_id.isprintable():
+        raise invalid(
+            "bad-request-id",
+            f"expected a request_id of at most {MAX_REQUEST_ID} printable characters, found {len(request_id)}",
+        )
 
 
 def _command_of(delivery: Delivery) -> cmd.Command:

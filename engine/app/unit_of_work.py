@@ -33,7 +33,7 @@ class Throw(Command, frozen=True, kw_only=True, tag=True):
     """A signal or a message from outside for everybody who waits for it: committed deliveries, locking nobody.
 
     A message goes to one: to a waiting execution, of the instance with that business key if one is given, or else to a
-    start event.
+    start event. Whoever sends it waits for the deliveries unless it is not `awaited`.
     """
 
     kind: str
@@ -41,6 +41,7 @@ class Throw(Command, frozen=True, kw_only=True, tag=True):
     tenant_id: str = ""
     business_key: str = ""
     variables: Mapping[str, Variable] = msgspec.field(default_factory=dict)
+    awaited: bool = True
 
 
 @dataclass(slots=True)

@@ -178,6 +178,7 @@ def _instance_started(event: ev.ProcessInstanceStarted) -> Fields:
         "tenant_id": event.tenant_id,
         "name": event.name or None,
         "business_key": event.business_key or None,
+        "business_status": event.business_status or None,
         "start_user_id": event.start_user_id or None,
         "start_activity_id": event.start_element_id or None,
         "super_process_instance_id": event.super_instance_id or None,

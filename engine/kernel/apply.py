@@ -36,6 +36,7 @@ def _started(tree: st.Tree, event: ev.ProcessInstanceStarted) -> None:
         super_instance_id=event.super_instance_id,
         super_execution_id=event.super_execution_id,
         business_key=event.business_key,
+        business_status=event.business_status,
         name=event.name,
         tenant_id=event.tenant_id,
         start_user_id=event.start_user_id,

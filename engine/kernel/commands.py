@@ -19,12 +19,17 @@ class Command(msgspec.Struct, frozen=True, kw_only=True, tag=True):
 
 
 class StartProcess(Command, frozen=True, kw_only=True):
-    """Start an instance of a loaded definition; `start_element_id` picks a start event (empty: the plain one)."""
+    """Start an instance of a loaded definition; `start_element_id` picks a start event (empty: the plain one).
+
+    `tenant_id`: the instance's own tenant in place of the definition's.
+    """
 
     definition_id: str
     instance_id: str = ""
     business_key: str = ""
+    business_status: str = ""
     name: str = ""
+    tenant_id: str = ""
     variables: Variables = {}
     transient_variables: Variables = {}
     start_element_id: str = ""
@@ -96,6 +101,7 @@ class DeliverMessage(Command, frozen=True, kw_only=True):
     execution_id: str
     name: str
     variables: Variables = {}
+    transient_variables: Variables = {}
     subscription_id: str = ""
 
 
@@ -105,6 +111,7 @@ class DeliverSignal(Command, frozen=True, kw_only=True):
     execution_id: str
     name: str
     variables: Variables = {}
+    transient_variables: Variables = {}
     subscription_id: str = ""
 
 
@@ -120,12 +127,16 @@ class ExecuteJob(Command, frozen=True, kw_only=True):
 
 
 class CompleteJob(Command, frozen=True, kw_only=True):
-    """An outside task (external worker, HTTP) was done. `lock_token` fences off a former holder of the lease."""
+    """An outside task (external worker, HTTP) was done. `lock_token` fences off a former holder of the lease.
+
+    `local_variables` are set on the task's own execution at once and end with it.
+    """
 
     job_id: str
     worker_id: str = ""
     lock_token: str = ""
     variables: Variables = {}
+    local_variables: Variables = {}
 
 
 class FailJob(Command, frozen=True, kw_only=True):
@@ -141,7 +152,7 @@ class FailJob(Command, frozen=True, kw_only=True):
 
 
 class ThrowJobError(Command, frozen=True, kw_only=True):
-    """An outside task ended in a BPMN error."""
+    """An outside task ended in a BPMN error; one with an empty code is caught by handlers that name none."""
 
     job_id: str
     error_code: str
@@ -152,7 +163,8 @@ class ThrowJobError(Command, frozen=True, kw_only=True):
 
 
 class ChangeJob(Command, frozen=True, kw_only=True):
-    """An operator's change: `move` = executable (timer now, dead letter back) | dead; new retries; a new due date."""
+    """An operator's change: `move` = executable (timer now, dead letter back) | revive (only a dead letter) | dead; new
+    retries; a new due date."""
 
     job_id: str
     move: str = ""
@@ -204,19 +216,27 @@ class DeleteInstance(Command, frozen=True, kw_only=True):
 
 
 class ChangeState(Command, frozen=True, kw_only=True):
-    """Cancel the tokens at `cancel` and start at `start` (element ids), Flowable's change of activity state."""
+    """Cancel the tokens at `cancel` and start at `start` (element ids), Flowable's change of activity state.
+
+    `local_variables` are set on the execution of each element that is started.
+    """
 
     instance_id: str
     cancel: list[str] = []
     start: list[str] = []
     cancel_executions: list[str] = []
     variables: Variables = {}
+    local_variables: Variables = {}
 
 
 class MigrateInstance(Command, frozen=True, kw_only=True):
-    """Go on by another version; `mappings` (former → new element id) adds to the automatic mapping by equal ids."""
+    """Go on by another version; `mappings` (former → new element id) adds to the automatic mapping by equal ids.
+
+    `variables` of the instance are set before anything starts in the new version.
+    """
 
     instance_id: str
     definition_id: str
     mappings: dict[str, str] = {}
+    variables: Variables = {}
     validate_only: bool = False

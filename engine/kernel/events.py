@@ -29,6 +29,7 @@ class ProcessInstanceStarted(Event, frozen=True, kw_only=True, gc=False):
     super_instance_id: str = ""
     super_execution_id: str = ""
     business_key: str = ""
+    business_status: str = ""
     name: str = ""
     tenant_id: str = ""
     start_user_id: str = ""

@@ -4,6 +4,7 @@ The order follows Flowable: an element starts, its behaviour runs, then its boun
 its waits are closed, its flows are chosen while its variables are still there, it ends, and the flows are taken.
 """
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 from engine.kernel import compensation, faults, here, listeners, loops, scopes
@@ -25,23 +26,47 @@ CALLED: Final = "called"
 
 
 def enter_later(
-    turn: Turn, instance: Instance, scope_id: str, node: Node, flow_id: str = "", race_id: str = ""
+    turn: Turn,
+    instance: Instance,
+    scope_id: str,
+    node: Node,
+    flow_id: str = "",
+    race_id: str = "",
+    local_variables: Mapping[str, Variable] | None = None,
 ) -> None:
-    """Queue a token for an element inside a scope."""
-    turn.later(scope_id, _enter, instance, scope_id, node, flow_id, race_id)
+    """Queue a token for an element inside a scope; `local_variables` are its own from the beginning."""
+    turn.later(scope_id, _enter, instance, scope_id, node, flow_id, race_id, local_variables)
 
 
-def _enter(turn: Turn, instance: Instance, scope_id: str, node: Node, flow_id: str, race_id: str) -> None:
+def _enter(
+    turn: Turn,
+    instance: Instance,
+    scope_id: str,
+    node: Node,
+    flow_id: str,
+    race_id: str,
+    local_variables: Mapping[str, Variable] | None,
+) -> None:
     if not turn.alive(instance, scope_id):
         return
     if node.loop is not None:
-        loops.start_body(turn, instance, scope_id, node, flow_id)
+        loops.start_body(turn, instance, scope_id, node, flow_id, local_variables)
         return
     execution_id = turn.env.new_id()
     if node.asynchronous:
         queue(turn, instance, scope_id, node, execution_id, flow_id, race_id=race_id)
+        put_local(turn, instance, execution_id, local_variables)
         return
-    start(turn, instance, scope_id, node, execution_id, flow_id, race_id)
+    execution = begin(turn, instance, scope_id, node, execution_id, flow_id, race_id)
+    put_local(turn, instance, execution_id, local_variables)
+    behave(turn, instance, execution, node)
+
+
+def put_local(turn: Turn, instance: Instance, execution_id: str, variables: Mapping[str, Variable] | None) -> None:
+    """Give an execution variables of its own."""
+    if variables:
+        for name, value in variables.items():
+            scopes.put(turn, instance, execution_id, name, value)
 
 
 def queue(

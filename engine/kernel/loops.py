@@ -4,6 +4,7 @@ The body carries the counters (nrOfInstances, nrOfCompletedInstances, nrOfActive
 outgoing flows; each turn has its loop counter and, over a collection, its element as a variable of its own.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 from engine.kernel import aggregation, here, lifecycle, listeners, scopes
@@ -13,11 +14,19 @@ from engine.kernel.definition import Loop, Node
 from engine.kernel.errors import failed
 from engine.kernel.state import Execution, Instance
 from engine.kernel.turn import Turn
+from engine.kernel.values import Variable
 
 _MISSING = object()
 
 
-def start_body(turn: Turn, instance: Instance, scope_id: str, node: Node, flow_id: str) -> None:
+def start_body(
+    turn: Turn,
+    instance: Instance,
+    scope_id: str,
+    node: Node,
+    flow_id: str,
+    local_variables: Mapping[str, Variable] | None = None,
+) -> None:
     """Begin a multi-instance activity: work out how many turns, then start the first one or all of them."""
     loop = node.loop
     assert loop is not None, "only multi-instance activities have bodies"
@@ -35,6 +44,7 @@ def start_body(turn: Turn, instance: Instance, scope_id: str, node: Node, flow_i
             body=True,
         )
     )
+    lifecycle.put_local(turn, instance, body_id, local_variables)
     body = instance.executions[body_id]
     at = here.Here(turn, instance, body, node)
     if node.listeners:

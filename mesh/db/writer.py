@@ -294,11 +294,12 @@ class SqliteWriter(Writer):
     def close(self) -> None:
         if self._is_open:
             self._is_open = False
-            # A statement that is still open somewhere would keep the connection, and its lock on the file, alive.
-            with contextlib.suppress(sqlite3.Error):
-                self._connection.rollback()
+            # A closed connection keeps the file's lock while a statement of it is alive, so all is undone first.
             with contextlib.suppress(sqlite3.Error):
                 self._cursor.close()
+                if self._connection.in_transaction:
+                    self._connection.rollback()
+            with contextlib.suppress(sqlite3.Error):
                 self._connection.close()
 
     @property

@@ -61,7 +61,7 @@ async def _delegated(engine: Embedded) -> Facts:
 
 
 async def _one_branch_done(engine: Embedded) -> Facts:
-    facts = await _instance(engine, models.JOIN, "join")
+    facts = await _instance(engine, models.JOIN, "joining")
     await engine.complete(await engine.task(facts["instance"], "Left"))
     return facts | {"task": await engine.task(facts["instance"], "Right")}
 

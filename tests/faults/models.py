@@ -67,7 +67,7 @@ RICH = bpmn(
     ),
     PAID + ALARM,
 )
-JOIN = bpmn("join", parallel('<userTask id="b1" name="Left"/>', '<userTask id="b2" name="Right"/>'))
+JOIN = bpmn("joining", parallel('<userTask id="b1" name="Left"/>', '<userTask id="b2" name="Right"/>'))
 WAIT = bpmn("wait", row('<receiveTask id="e1"/>', '<userTask id="e2" name="After"/>'))
 MESSAGE = bpmn("message", row(CATCH_PAID.format(id="e1"), '<userTask id="e2" name="After"/>'), PAID)
 ORDER = bpmn(

@@ -26,16 +26,17 @@ def trigger(turn: Turn, command: cmd.TriggerExecution) -> None:
             f"'{execution.element}' without such a wait",
             execution_id=execution.id,
         )
-    at = Here(turn, instance, execution, node)
-    for name, value in command.transient_variables.items():
-        at.set_transient(name, value)
+    _set_transient(turn, instance, command.transient_variables)
     lifecycle.wake(
         turn, instance, execution, node.id, Wake(kind=TRIGGER, variables=dict(command.variables), wait_id=wait.id)
     )
 
 
-def message(turn: Turn, command: cmd.DeliverMessage) -> None:
-    """Deliver to the execution that waits for the message; an instance's id means any execution in it."""
+def message(turn: Turn, command: cmd.DeliverMessage) -> dict[str, Value]:
+    """Deliver to the execution that waits for the message; an instance's id means any execution in it.
+
+    The reply says who got it.
+    """
     instance, execution = execution_of(turn, command.execution_id)
     found = _waiting(instance, execution, command, MESSAGE)
     if found is None:
@@ -47,6 +48,7 @@ def message(turn: Turn, command: cmd.DeliverMessage) -> None:
         )
     holder, waiter, wait = found
     require_active(holder)
+    _set_transient(turn, holder, command.transient_variables)
     lifecycle.wake(
         turn,
         holder,
@@ -54,6 +56,13 @@ def message(turn: Turn, command: cmd.DeliverMessage) -> None:
         wait.element_id,
         Wake(kind=MESSAGE, variables=dict(command.variables), wait_id=wait.id, name=command.name),
     )
+    return {"process_instance_id": holder.id, "execution_id": waiter.id}
+
+
+def _set_transient(turn: Turn, instance: Instance, variables: cmd.Variables) -> None:
+    if variables:
+        held = turn.transient.setdefault(instance.id, {})
+        held.update({name: variable.value for name, variable in variables.items()})
 
 
 def _waiting(
@@ -78,6 +87,7 @@ def signal(turn: Turn, command: cmd.DeliverSignal) -> dict[str, Value]:
     instance, execution = execution_of(turn, command.execution_id)
     require_active(instance)
     variables: dict[str, Value | Variable] = dict(command.variables)
+    _set_transient(turn, instance, command.transient_variables)
     if execution.id == instance.id and not command.subscription_id:
         return {"delivered": signals.deliver_inside(turn, command.name, variables, instance)}
     found = _waiting(instance, execution, command, SIGNAL)

@@ -28,8 +28,9 @@ def start(turn: Turn, command: cmd.StartProcess) -> dict[str, Value]:
         definition,
         instance_id,
         business_key=command.business_key,
+        business_status=command.business_status,
         name=command.name,
-        tenant_id=definition.tenant_id,
+        tenant_id=command.tenant_id or definition.tenant_id,
         start_user_id=command.user_id,
         start_element_id=node.id,
     )

@@ -7,7 +7,7 @@ from engine.kernel import commands as cmd
 from engine.kernel import events as ev
 from engine.kernel import faults, lifecycle
 from engine.kernel.definition import Node, Wake
-from engine.kernel.errors import BpmnError, failed
+from engine.kernel.errors import BpmnError, failed, not_found
 from engine.kernel.expression import ExpressionError
 from engine.kernel.handling.targets import instance_of, job_of, require_active
 from engine.kernel.here import Here
@@ -65,9 +65,9 @@ def _continue_parked(turn: Turn, instance: Instance, execution: Execution, job: 
     """Go on with what was parked: the result of a worker or a called process, or the BPMN error that a worker gave."""
     parked = job.payload[PARKED]
     variables = {name: Variable(kind, value) for name, (kind, value) in parked["variables"].items()}
-    if parked.get("error_code"):
+    if "error_code" in parked:
         Here(turn, instance, execution, turn.node_of(instance, execution)).set_variables(variables)
-        faults.propagate(turn, instance, execution, BpmnError(parked["error_code"], parked.get("error_message", "")))
+        faults.propagate(turn, instance, execution, BpmnError(parked["error_code"], parked["error_message"]))
         return
     kind = lifecycle.CALLED if job.handler == lifecycle.CALL_COMPLETE_HANDLER else EXTERNAL
     lifecycle.wake(turn, instance, execution, job.element_id, Wake(kind=kind, variables=variables, wait_id=job.id))
@@ -96,8 +96,9 @@ def complete(turn: Turn, command: cmd.CompleteJob) -> None:
     _require_outside(job)
     _held_by(job, command.worker_id, command.lock_token)
     instance, execution = _place(turn, job)
+    lifecycle.put_local(turn, instance, execution.id, command.local_variables)
     if job.kind == EXTERNAL:
-        _park(turn, job, command.variables, "", "")
+        _park(turn, job, command.variables, None)
         return
     _end(turn, job)
     lifecycle.wake(
@@ -105,10 +106,11 @@ def complete(turn: Turn, command: cmd.CompleteJob) -> None:
     )
 
 
-def _park(turn: Turn, job: Job, variables: cmd.Variables, error_code: str, error_message: str) -> None:
+def _park(turn: Turn, job: Job, variables: cmd.Variables, error: BpmnError | None) -> None:
     parked: dict[str, Any] = {"variables": {name: [v.type, v.value] for name, v in variables.items()}}
-    if error_code:
-        parked |= {"error_code": error_code, "error_message": error_message}
+    if error is not None:
+        # The key is what tells an error from a result: its code may be empty.
+        parked |= {"error_code": error.code, "error_message": error.message}
     _change(
         turn,
         job,
@@ -138,12 +140,13 @@ def throw_error(turn: Turn, command: cmd.ThrowJobError) -> None:
     _require_outside(job)
     _held_by(job, command.worker_id, command.lock_token)
     instance, execution = _place(turn, job)
+    error = BpmnError(command.error_code, command.error_message)
     if job.kind == EXTERNAL:
-        _park(turn, job, command.variables, command.error_code, command.error_message)
+        _park(turn, job, command.variables, error)
         return
     _end(turn, job)
     Here(turn, instance, execution, turn.node_of(instance, execution)).set_variables(command.variables)
-    faults.propagate(turn, instance, execution, BpmnError(command.error_code, command.error_message))
+    faults.propagate(turn, instance, execution, error)
 
 
 def fail(turn: Turn, command: cmd.FailJob) -> None:
@@ -204,7 +207,9 @@ def change(turn: Turn, command: cmd.ChangeJob) -> None:
     """An operator's change of a job."""
     job = job_of(turn, command.job_id)
     changes: dict[str, Any] = {}
-    if command.move == "executable":
+    if command.move == "revive" and not job.dead:
+        raise not_found("job-not-found", f"expected a dead job, found {job.id} is not dead", job_id=job.id)
+    if command.move in ("executable", "revive"):
         changes |= {"dead": False, "due_at": turn.at, "lock_owner": "", "lock_token": ""}
         if job.dead:
             changes["retries"] = turn.env.limits.job_retries

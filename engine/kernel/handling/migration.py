@@ -9,7 +9,7 @@ from typing import Any
 
 from engine.kernel import commands as cmd
 from engine.kernel import events as ev
-from engine.kernel import lifecycle
+from engine.kernel import lifecycle, scopes
 from engine.kernel.cancelling import cancel
 from engine.kernel.definition import Definition, Node
 from engine.kernel.errors import failed, invalid
@@ -55,7 +55,7 @@ def migrate(turn: Turn, command: cmd.MigrateInstance) -> dict[str, Value]:
         raise invalid("migration-mapping-unknown", "; ".join(unknown), **facts)
     if plan.problems:
         raise failed("migration-invalid", "; ".join(plan.problems), **facts)
-    _carry_out(turn, instance, plan)
+    _carry_out(turn, instance, plan, command.variables)
     return {}
 
 
@@ -114,7 +114,7 @@ def _fits(instance: Instance, plan: _Plan, execution: Execution, new: Node) -> b
     return around.id in plan.stays and container is not None and container.id == plan.new_id(around.element)
 
 
-def _carry_out(turn: Turn, instance: Instance, plan: _Plan) -> None:
+def _carry_out(turn: Turn, instance: Instance, plan: _Plan, variables: cmd.Variables) -> None:
     former_nodes = plan.former.nodes
     elements = {e: plan.new_id(e) for e in former_nodes if plan.new_id(e) != e}
     leaving = [e for e in instance.executions.values() if e.id not in plan.stays]
@@ -134,6 +134,8 @@ def _carry_out(turn: Turn, instance: Instance, plan: _Plan) -> None:
             elements=elements,
         )
     )
+    for name, value in variables.items():
+        scopes.put(turn, instance, instance.id, name, value)
     _rearm(turn, instance, target, elements)
     for _, node in plan.moves:
         put_token(turn, instance, node)

@@ -24,15 +24,25 @@ def change_state(turn: Turn, command: cmd.ChangeState) -> None:
     _check_ad_hoc(instance, targets, sources)
     # The new tokens are queued before the old ones go: a scope that both share must not find itself empty in between.
     for node in targets:
-        put_token(turn, instance, node, sources)
+        put_token(turn, instance, node, sources, command.local_variables)
     withdraw(turn, instance, sources, REASON)
     if not targets:
         lifecycle.path_ended(turn, instance, instance.id)
 
 
-def put_token(turn: Turn, instance: Instance, node: Node, leaving: Collection[Execution] = ()) -> None:
-    """Queue a token for an element anywhere, opening the scopes around it; `leaving` ones do not count as open."""
-    lifecycle.enter_later(turn, instance, _open_scopes(turn, instance, node, leaving), node)
+def put_token(
+    turn: Turn,
+    instance: Instance,
+    node: Node,
+    leaving: Collection[Execution] = (),
+    local_variables: cmd.Variables | None = None,
+) -> None:
+    """Queue a token for an element anywhere, opening the scopes around it; `leaving` ones do not count as open.
+
+    `local_variables` are the token's own. A multi-instance activity keeps them at its body, where all turns see them.
+    """
+    scope_id = _open_scopes(turn, instance, node, leaving)
+    lifecycle.enter_later(turn, instance, scope_id, node, local_variables=local_variables)
 
 
 def withdraw(turn: Turn, instance: Instance, sources: Collection[Execution], reason: str) -> None:

@@ -13,9 +13,12 @@ from tests.engine.kernel.models import (
     end,
     event_sub_process,
     flows,
+    loop,
     message,
     messages,
     model,
+    signal,
+    signals,
     start,
     sub_process,
     timer,
@@ -196,3 +199,101 @@ def test_a_loop_without_a_wait_state_is_refused_by_a_named_limit() -> None:
 
     with pytest.raises(Refused, match="limit: steps"):
         engine.start("p")
+
+
+def variables_in(engine: MemoryEngine, root_id: str, scope_id: str) -> dict[str, object]:
+    return {name: variable.value for name, variable in engine.rows[root_id].variables.get(scope_id, {}).items()}
+
+
+def test_an_element_that_a_move_starts_has_its_local_variables_from_the_beginning() -> None:
+    told = user_task("told", attributes='flowable:assignee="${who}"')
+    engine = engine_with(model(start(), user_task("before"), told, end(), flows("s>before>told>e")))
+    root_id = engine.start("p").root_id
+
+    engine.run(
+        root_id,
+        cmd.ChangeState(
+            instance_id=root_id, cancel=["before"], start=["told"], local_variables=variables_of({"who": "kermit"})
+        ),
+    )
+
+    engine.check_replay()
+    (task,) = engine.trees[root_id].tasks.values()
+    assert task.assignee == "kermit"
+    assert variables_in(engine, root_id, task.execution_id) == {"who": "kermit"}
+    assert variables_in(engine, root_id, root_id) == {}
+
+
+def test_the_turns_of_a_loop_that_a_move_starts_see_the_local_variables() -> None:
+    engine = engine_with(
+        model(start(), user_task("before"), user_task("many", loop("${times}")), end(), flows("s>before>many>e"))
+    )
+    root_id = engine.start("p").root_id
+
+    engine.run(
+        root_id,
+        cmd.ChangeState(
+            instance_id=root_id, cancel=["before"], start=["many"], local_variables=variables_of({"times": 2})
+        ),
+    )
+
+    engine.check_replay()
+    assert tasks_of(engine.trees[root_id]) == ["many", "many"]
+
+
+def test_a_migration_sets_the_variables_before_anything_starts_in_the_new_version() -> None:
+    told = user_task("b", attributes='flowable:assignee="${who}"')
+    engine = engine_with(model(start(), user_task("a"), end(), flows("s>a>e")))
+    root_id = engine.start("p").root_id
+    (new,) = engine.deploy(model(start(), sub_process("x", start("s2"), told, flows("s2>b")), end(), flows("s>x>e")))
+
+    engine.run(
+        root_id,
+        cmd.MigrateInstance(
+            instance_id=root_id, definition_id=new.id, mappings={"a": "b"}, variables=variables_of({"who": "kermit"})
+        ),
+    )
+
+    engine.check_replay()
+    (task,) = engine.trees[root_id].tasks.values()
+    assert (task.element_id, task.assignee) == ("b", "kermit")
+    assert variables_in(engine, root_id, root_id) == {"who": "kermit"}
+
+
+def test_a_start_sets_the_business_status_and_a_tenant_of_its_own_in_its_first_event() -> None:
+    engine = engine_with(model(start(), user_task("a"), end(), flows("s>a>e")))
+
+    tree = engine.start("p", business_status="new")
+    other = engine.start_definition(engine.definitions.latest("p", ""), tenant_id="acme")
+
+    engine.check_replay()
+    assert engine.trees[tree.root_id].instances[tree.root_id].business_status == "new"
+    instance = engine.trees[other.root_id].instances[other.root_id]
+    assert (instance.tenant_id, [task.tenant_id for task in engine.trees[other.root_id].tasks.values()]) == (
+        "acme",
+        ["acme"],
+    )
+
+
+@pytest.mark.parametrize("kind", ["message", "signal"])
+def test_transient_variables_of_a_delivery_are_seen_until_the_process_waits_again(kind: str) -> None:
+    definition = message("go") if kind == "message" else signal("go")
+    told = user_task("told", attributes='flowable:assignee="${who}"')
+    engine = engine_with(
+        model(start(), catch("c", definition), told, end(), flows("s>c>told>e"), root=messages("go") + signals("go"))
+    )
+    tree = engine.start("p")
+    execution_id = engine.waiting(tree, "c").id
+    command = cmd.DeliverMessage if kind == "message" else cmd.DeliverSignal
+
+    reply = engine.reply(
+        tree.root_id,
+        command(execution_id=execution_id, name="go", transient_variables=variables_of({"who": "kermit"})),
+    )
+
+    engine.check_replay()
+    (task,) = engine.trees[tree.root_id].tasks.values()
+    assert task.assignee == "kermit"
+    assert variables_in(engine, tree.root_id, tree.root_id) == {}
+    if kind == "message":
+        assert reply == {"process_instance_id": tree.root_id, "execution_id": execution_id}

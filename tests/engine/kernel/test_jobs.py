@@ -10,8 +10,8 @@ from engine.kernel.errors import Refused
 from engine.kernel.state import ASYNC
 from engine.kernel.values import variables_of
 from tests.engine.kernel.contract import engine_with
-from tests.engine.kernel.harness import MemoryEngine, state_of
-from tests.engine.kernel.models import end, flows, model, service, start
+from tests.engine.kernel.harness import MemoryEngine, state_of, tasks_of
+from tests.engine.kernel.models import boundary, end, flows, model, service, start, user_task
 
 WORKER = '<serviceTask id="x" flowable:type="external-worker" flowable:topic="t"/>'
 
@@ -101,3 +101,59 @@ def test_a_job_of_a_suspended_instance_is_not_run() -> None:
 
     with pytest.raises(Refused, match="found it suspended"):
         engine.run(root_id, cmd.ExecuteJob(job_id=job.id))
+
+
+def test_a_worker_s_error_without_a_code_is_caught_by_a_handler_that_names_none() -> None:
+    by_code = boundary("named", "x", '<errorEventDefinition errorRef="err"/>')
+    by_any = boundary("all", "x", "<errorEventDefinition/>")
+    engine = engine_with(
+        model(
+            start(), WORKER, user_task("well"), by_code, user_task("wrong"),
+            by_any, user_task("caught"), end(),
+            flows("s>x>well>e named>wrong>e all>caught>e"),
+            root='<error id="err" errorCode="other"/>',
+        )
+    )  # fmt: skip
+    tree = engine.start("p")
+    root_id, job = engine.worker("t")
+
+    engine.run(root_id, cmd.ThrowJobError(job_id=job.id, error_code=""))
+    engine.run_jobs()
+
+    engine.check_replay()
+    assert tasks_of(engine.trees[tree.root_id]) == ["caught"]
+
+
+def test_a_worker_s_local_variables_are_the_task_s_own_and_end_with_it() -> None:
+    worker = (
+        '<serviceTask id="x" flowable:type="external-worker" flowable:topic="t"><extensionElements>'
+        '<flowable:externalWorkerOutParameter sourceExpression="${found + mine}" target="sum"/>'
+        "</extensionElements></serviceTask>"
+    )
+    engine = engine_with(model(start(), worker, user_task("after"), end(), flows("s>x>after>e")))
+    tree = engine.start("p")
+    root_id, job = engine.worker("t")
+
+    engine.run(
+        root_id,
+        cmd.CompleteJob(job_id=job.id, variables=variables_of({"found": 1}), local_variables=variables_of({"mine": 2})),
+    )
+    engine.run_jobs()
+
+    engine.check_replay()
+    assert {name: v.value for name, v in engine.rows[root_id].variables[tree.root_id].items()} == {"sum": 3}
+    assert set(engine.rows[root_id].variables) == {tree.root_id}
+
+
+def test_only_a_dead_job_is_revived() -> None:
+    engine = failing('flowable:failedJobRetryTimeCycle="R1/PT1S"')
+    engine.start("p")
+    ((root_id, job),) = engine.jobs(ASYNC)
+
+    with pytest.raises(Refused) as refused:
+        engine.run(root_id, cmd.ChangeJob(job_id=job.id, move="revive"))
+    engine.run_jobs()
+    engine.run(root_id, cmd.ChangeJob(job_id=job.id, move="revive"))
+
+    assert refused.value.status == "NOT_FOUND"
+    assert engine.jobs(ASYNC, dead=True) == []
