@@ -169,7 +169,8 @@ class EngineService:
             self._queries,
         )
         writes = SmallWrites(self._database, clock, retention)
-        commands = TaskCommands(self._commit, StandaloneTaskRows(writes, ids, clock.now))
+        standalone = StandaloneTaskRows(writes, ids, clock.now, encode_events)
+        commands = TaskCommands(self._commit, standalone, self.bus.wake)
         self._tasks = TaskService(
             commands,
             TaskVariables(commands, self._queries),

@@ -150,11 +150,7 @@ class Batch:
             elif ask.delivery is not None:
                 ask.root_id = ask.delivery.root_id
             for member in (ask, *ask.others):
-                kind, target_id = target_of(member.command)
-                if kind:
-                    named.append((member, kind, target_id))
-                    if is_possible(target_id) and (not member.root_id or kind == DEFINITION):
-                        aim(targets, kind, target_id)
+                _name(member, targets, named)
         found = Found() if targets.is_empty else self._unit.find(targets)
         for request_id, reply in found.answers.items():
             first[request_id].reply = reply
@@ -472,6 +468,15 @@ class Batch:
             self._changes.jobs_ended.append(job.id)
         else:
             self._changes.jobs_moved.append((job.id, *following))
+
+
+def _name(ask: Ask, targets: Targets, named: list[tuple[Ask, str, str]]) -> None:
+    """Note what a command names, and that it is to be found."""
+    kind, target_id = target_of(ask.command)
+    if kind:
+        named.append((ask, kind, target_id))
+        if is_possible(target_id) and (not ask.root_id or kind == DEFINITION):
+            aim(targets, kind, target_id)
 
 
 def _scope_of(ask: Ask, kind: str, target_id: str, found: Found) -> str:

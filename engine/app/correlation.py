@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -14,17 +15,15 @@ from engine.app.queries import (
 )
 from engine.app.repository import Commands
 from engine.app.starting import StartAsk, Starting
+from engine.app.submitting import first_answer
 from engine.app.trees import MAX_INSTANCES, instances_below
 from engine.kernel import commands as cmd
 from engine.kernel.errors import NOT_FOUND, Refused, failed, not_found
 from engine.kernel.state import MESSAGE
-from engine.kernel.values import Variable
-from mesh.errors import Unimplemented
+from engine.kernel.values import Value, Variable
 
 ATTEMPTS: Final = 3
 """How often a message looks for its subscription, if the one that it found is gone when it arrives."""
-NOBODY: Final = "nobody"
-"""An id that no execution has: a command for it gets the first answer of its request, or NOT_FOUND."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,17 +82,15 @@ class Correlation:
         raise AssertionError("unreachable: the last attempt returns or raises")
 
     async def _deliver(self, ask: CorrelateAsk, subscription: EventSubscriptionView) -> Correlated:
-        if ask.transient_variables:
-            raise Unimplemented("not-offered", "transient variables are only offered for a message that starts")
         command = cmd.DeliverMessage(
             user_id=ask.user_id,
             execution_id=subscription.execution_id,
             name=ask.name,
             variables=ask.variables,
+            transient_variables=ask.transient_variables,
             subscription_id=subscription.id,
         )
-        await self._commands.submit(command, request_id=ask.request_id)
-        return Correlated(process_instance_id=subscription.process_instance_id, execution_id=subscription.execution_id)
+        return _correlated(await self._commands.submit(command, request_id=ask.request_id))
 
     async def _waiting(self, ask: CorrelateAsk) -> list[EventSubscriptionView]:
         """Up to two subscriptions that the message fits."""
@@ -133,9 +130,10 @@ class Correlation:
         return [row for row in listed.rows if row.execution_id]
 
     async def _unawaited(self, ask: CorrelateAsk) -> Correlated:
-        first = await self._first_answer(ask)
+        # The same request may have taken the subscription before, so that nobody waits any more.
+        first = await first_answer(self._commands, ask.request_id)
         if first is not None:
-            return first
+            return _correlated(first)
         if not ask.process_instance_id and not ask.business_key:
             return await self._start(ask)
         where = (
@@ -147,23 +145,6 @@ class Correlation:
             "subscription-not-found",
             f"expected an execution {where} to wait for message '{ask.name}', found none",
             message_name=ask.name,
-        )
-
-    async def _first_answer(self, ask: CorrelateAsk) -> Correlated | None:
-        """What the same request was answered before: it took the subscription, so nobody waits any more."""
-        if not ask.request_id:
-            return None
-        try:
-            reply = await self._commands.submit(
-                cmd.DeliverMessage(execution_id=NOBODY, name=ask.name), request_id=ask.request_id
-            )
-        except Refused as refused:
-            if refused.status != NOT_FOUND:
-                raise
-            return None
-        return Correlated(
-            process_instance_id=reply.get("process_instance_id", ask.process_instance_id),
-            execution_id=reply.get("execution_id", ""),
         )
 
     async def _start(self, ask: CorrelateAsk) -> Correlated:
@@ -178,3 +159,10 @@ class Correlation:
             )
         )
         return Correlated(process_instance_id=started.view.id)
+
+
+def _correlated(reply: Mapping[str, Value]) -> Correlated:
+    """Read the reply of a delivery, or that of a start, which names no execution."""
+    return Correlated(
+        process_instance_id=str(reply.get("process_instance_id", "")), execution_id=str(reply.get("execution_id", ""))
+    )

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
 import msgspec
 
 from engine.app.queries import ExecutionView, ProcessInstanceView, RuntimeQueries
-from engine.app.repository import Commands
-from engine.app.standalone import request_part
 from engine.app.starting import StartingDefinitions
+from engine.app.submitting import Bundles
 from engine.kernel import commands as cmd
 from engine.kernel.commands import Command
 from engine.kernel.errors import invalid
 from engine.kernel.values import Variable
 from mesh.errors import NotFound
+
+MAX_DELETED: Final = 1000
+"""Process instances that one call deletes at most."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +43,7 @@ class Woken:
 class InstanceChanges:
     """Changes instances."""
 
-    def __init__(self, commands: Commands, definitions: StartingDefinitions, queries: RuntimeQueries) -> None:
+    def __init__(self, commands: Bundles, definitions: StartingDefinitions, queries: RuntimeQueries) -> None:
         self._commands = commands
         self._definitions = definitions
         self._queries = queries
@@ -56,34 +58,13 @@ class InstanceChanges:
         return await self._queries.get_process_instance(instance_id)
 
     async def delete_all(self, commands: Sequence[cmd.DeleteInstance], *, request_id: str = "") -> None:
-        """Delete instances; an unknown one keeps all. Raises Refused.
-
-        What this same request deleted before counts as known, so that a retry gets the first answer.
-        """
-        found = await asyncio.gather(*(self._runs(command.instance_id) for command in commands))
-        # Nothing can be deleted by the commands for those that are gone: they get their first answer, or the refusal.
-        for is_running in (False, True):
-            chosen = [command for command, running in zip(commands, found, strict=True) if running == is_running]
-            await self._delete_each(chosen, request_id)
-
-    async def _delete_each(self, commands: Sequence[cmd.DeleteInstance], request_id: str) -> None:
-        outcomes = await asyncio.gather(
-            *(
-                self._commands.submit(command, request_id=request_part(request_id, command.instance_id))
-                for command in commands
-            ),
-            return_exceptions=True,
-        )
-        for outcome in outcomes:
-            if isinstance(outcome, BaseException):
-                raise outcome
-
-    async def _runs(self, instance_id: str) -> bool:
-        try:
-            await self._queries.get_process_instance(instance_id)
-        except NotFound:
-            return False
-        return True
+        """Delete instances, all or none: an unknown one keeps all. Raises Refused: NOT_FOUND; INVALID_ARGUMENT."""
+        if len(commands) > MAX_DELETED:
+            raise invalid(
+                "too-many-instances",
+                f"expected at most {MAX_DELETED} process instances (limit: MAX_DELETED), found {len(commands)}",
+            )
+        await self._commands.submit_all(commands, request_id=request_id)
 
     async def migrate(
         self, command: cmd.MigrateInstance, target: MigrationTarget, *, request_id: str = ""
@@ -93,13 +74,10 @@ class InstanceChanges:
         `command.definition_id` is filled in from the target. Raises Refused: NOT_FOUND for instance or definition,
         INVALID_ARGUMENT without a target, FAILED_PRECONDITION where the migration cannot work.
         """
-        ready = msgspec.structs.replace(command, definition_id=await self._definition_of(target))
+        ready = msgspec.structs.replace(
+            command, definition_id=await self._definition_of(target), variables=target.variables
+        )
         reply = await self._commands.submit(ready, request_id=request_id)
-        if target.variables and not command.validate_only:
-            variables = cmd.SetVariables(
-                execution_id=command.instance_id, variables=target.variables, local=True, user_id=command.user_id
-            )
-            await self._commands.submit(variables, request_id=request_part(request_id, "variables"))
         return list(reply.get("messages", ()))
 
     async def _definition_of(self, target: MigrationTarget) -> str:

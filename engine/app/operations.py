@@ -6,12 +6,14 @@ from typing import Final, Protocol
 
 import msgspec
 
-from engine.app.jobs import Commands, RunsJobs
+from engine.app.jobs import RunsJobs
 from engine.app.queries import JobQueries, JobView
+from engine.app.submitting import Bundles, first_answer
 from engine.kernel import commands as cmd
 from engine.kernel.errors import FAILED_PRECONDITION, NOT_FOUND, Refused, failed, invalid
 from engine.kernel.registry import Registry
 from mesh.clock import Clock, ManualClock
+from mesh.errors import NotFound
 
 JOBS, TIMERS, DEAD, SUSPENDED, WORKERS = (
     "jobs",
@@ -32,7 +34,7 @@ MAX_RUNS: Final = 100_000
 class JobOperations:
     """An operator's changes of jobs. A job is found only where it is said to lie: NotFound otherwise."""
 
-    def __init__(self, *, queries: JobQueries, commands: Commands, runs: RunsJobs, now: Callable[[], datetime]) -> None:
+    def __init__(self, *, queries: JobQueries, commands: Bundles, runs: RunsJobs, now: Callable[[], datetime]) -> None:
         self._queries = queries
         self._commands = commands
         self._runs = runs
@@ -40,13 +42,17 @@ class JobOperations:
 
     async def delete(self, kind: str, job_id: str, *, user_id: str = "", request_id: str = "") -> None:
         """Raises Refused: FAILED_PRECONDITION while somebody executes it."""
-        job = await self._queries.get_job(kind, job_id)
+        job = await self._job(kind, job_id, request_id)
+        if job is None:
+            return
         self._require_free(job)
         await self._commands.submit(cmd.DeleteJob(job_id=job_id, user_id=user_id), request_id=request_id)
 
     async def execute(self, job_id: str, *, user_id: str = "", request_id: str = "") -> None:
         """Execute a due job in this call. A failure counts as an attempt. Raises Refused: FAILED_PRECONDITION."""
-        job = await self._queries.get_job(JOBS, job_id)
+        job = await self._job(JOBS, job_id, request_id)
+        if job is None:
+            return
         self._require_free(job)
         if job.handler_type == HTTP_HANDLER:
             if not await self._runs.run_now(job_id):
@@ -62,34 +68,49 @@ class JobOperations:
 
     async def move_timer(self, job_id: str, *, user_id: str = "", request_id: str = "") -> None:
         """Make a timer due now."""
-        await self._queries.get_job(TIMERS, job_id)
+        if await self._job(TIMERS, job_id, request_id) is None:
+            return
         await self._change(cmd.ChangeJob(job_id=job_id, move="executable", user_id=user_id), request_id)
 
     async def reschedule_timer(self, job_id: str, due_at: datetime, *, user_id: str = "", request_id: str = "") -> None:
         """Give a timer another due date."""
-        await self._queries.get_job(TIMERS, job_id)
+        if await self._job(TIMERS, job_id, request_id) is None:
+            return
         await self._change(cmd.ChangeJob(job_id=job_id, due_at=due_at, user_id=user_id), request_id)
 
     async def revive(
         self, job_ids: Sequence[str], retries: int | None, *, user_id: str = "", request_id: str = ""
     ) -> None:
-        """Make dead jobs executable again, all or none. Raises Refused: INVALID_ARGUMENT for no job or no retry."""
+        """Make dead jobs executable again, all or none.
+
+        Raises Refused: NOT_FOUND for one that is not dead, INVALID_ARGUMENT for no job or no retry.
+        """
         if not 1 <= len(job_ids) <= MAX_MOVED:
             raise invalid("bad-count", f"expected 1 to {MAX_MOVED} jobs, found {len(job_ids)}")
         if retries is not None and retries < 1:
             raise invalid("bad-retries", f"expected at least 1 retry, found {retries}")
-        for job_id in job_ids:
-            await self._queries.get_job(DEAD, job_id)
-        for index, job_id in enumerate(dict.fromkeys(job_ids)):
-            name = f"{request_id}/{index}" if request_id and len(job_ids) > 1 else request_id
-            await self._change(cmd.ChangeJob(job_id=job_id, move="executable", retries=retries, user_id=user_id), name)
+        commands = [
+            cmd.ChangeJob(job_id=job_id, move="revive", retries=retries, user_id=user_id)
+            for job_id in dict.fromkeys(job_ids)
+        ]
+        await self._commands.submit_all(commands, request_id=request_id)
 
     async def set_retries(self, job_id: str, retries: int, *, user_id: str = "", request_id: str = "") -> None:
         """Say how many attempts are left. Raises Refused: INVALID_ARGUMENT below 0."""
         if retries < 0:
             raise invalid("bad-retries", f"expected 0 or more retries, found {retries}")
-        await self._queries.get_job("", job_id)
+        if await self._job("", job_id, request_id) is None:
+            return
         await self._change(cmd.ChangeJob(job_id=job_id, retries=retries, user_id=user_id), request_id)
+
+    async def _job(self, kind: str, job_id: str, request_id: str) -> JobView | None:
+        """The job; None if this same request was answered before, and the job is gone or elsewhere since. NotFound."""
+        try:
+            return await self._queries.get_job(kind, job_id)
+        except NotFound:
+            if await first_answer(self._commands, request_id) is not None:
+                return None
+            raise
 
     async def _change(self, command: cmd.ChangeJob, request_id: str) -> None:
         await self._commands.submit(command, request_id=request_id)

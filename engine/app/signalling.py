@@ -16,12 +16,16 @@ from engine.kernel.values import Variable
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SignalAsk:
-    """A signal; `process_instance_id` empty: for everybody of the tenant."""
+    """A signal; `process_instance_id` empty: for everybody of the tenant.
+
+    A broadcast that is not `awaited` is answered when it is committed, before its deliveries.
+    """
 
     name: str
     process_instance_id: str = ""
     tenant_id: str = ""
     variables: dict[str, Variable] = field(default_factory=dict)
+    awaited: bool = True
     user_id: str = ""
     request_id: str = ""
 
@@ -38,7 +42,12 @@ class Signalling:
         if ask.process_instance_id:
             return await self._send_inside(ask)
         command = Throw(
-            kind=SIGNAL, name=ask.name, tenant_id=ask.tenant_id, variables=ask.variables, user_id=ask.user_id
+            kind=SIGNAL,
+            name=ask.name,
+            tenant_id=ask.tenant_id,
+            variables=ask.variables,
+            awaited=ask.awaited,
+            user_id=ask.user_id,
         )
         reply = await self._commands.submit(command, request_id=ask.request_id)
         return int(reply.get("deliveries", 0))

@@ -8,19 +8,20 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Final, Protocol
 
 import msgspec
 
-from engine.app.repository import Commands
-from engine.kernel.commands import Command
-from engine.kernel.errors import Refused
+from engine.app.submitting import NOBODY, Bundles
+from engine.kernel.commands import ClaimTask, Command, CompleteTask, DelegateTask, ResolveTask, UpdateTask
+from engine.kernel.errors import NOT_FOUND, Refused
 from engine.kernel.state import Task
 from engine.kernel.values import Value
 
 Reply = Mapping[str, Value]
+TaskCommand = CompleteTask | ClaimTask | DelegateTask | ResolveTask | UpdateTask
 
 COMMENT, EVENT = "comment", "event"
 ADD_COMMENT: Final = "AddComment"
@@ -62,6 +63,10 @@ class StandaloneTasks(Protocol):
         """Carry out a command on a task, its variables or its links, as the kernel would. NOT_FOUND: no such task."""
         ...
 
+    def apply_all(self, commands: Sequence[Command], request_id: str = "") -> Reply:
+        """Carry out commands, all or none, as `apply` would."""
+        ...
+
     def delete(self, task_id: str, request_id: str = "") -> Reply:
         """Delete a task and the tasks below it. NOT_FOUND: none. PERMISSION_DENIED: it belongs to an instance."""
         ...
@@ -86,9 +91,13 @@ class Comments(Protocol):
 class TaskCommands:
     """Carries out commands on tasks, whichever kind of task it is."""
 
-    def __init__(self, commands: Commands, standalone: StandaloneTasks) -> None:
+    def __init__(
+        self, commands: Bundles, standalone: StandaloneTasks, on_changed: Callable[[], None] | None = None
+    ) -> None:
+        """`on_changed` is told when a standalone task has changed, so that the bus looks into the outbox."""
         self._commands = commands
         self._standalone = standalone
+        self._changed = on_changed or (lambda: None)
 
     async def submit(self, command: Command, *, request_id: str = "") -> Reply:
         """Carry out a command that names a task. Raises Refused."""
@@ -97,31 +106,59 @@ class TaskCommands:
         except Refused as refused:
             if refused.reason != UNKNOWN_TASK:
                 raise
-        return await asyncio.to_thread(self._standalone.apply, command, request_id)
+        reply = await asyncio.to_thread(self._standalone.apply, command, request_id)
+        self._changed()
+        return reply
 
-    async def submit_all(self, commands: Sequence[Command], *, request_id: str = "") -> None:
-        """Carry out commands that name different tasks, side by side; a part of `request_id` goes with each."""
-        parts = [request_part(request_id, str(index)) for index in range(len(commands))]
-        found = await asyncio.gather(
-            *(self.submit(command, request_id=part) for command, part in zip(commands, parts, strict=True)),
-            return_exceptions=True,
-        )
-        for outcome in found:
-            if isinstance(outcome, BaseException):
-                raise outcome
+    async def submit_all(
+        self, commands: Sequence[TaskCommand], *, standalone: Collection[str] = (), request_id: str = ""
+    ) -> None:
+        """Carry out commands that name different tasks; `standalone` says which of the tasks are. Raises Refused.
 
-    async def submit_standalone(self, command: Command, *, request_id: str = "") -> Reply:
-        """Carry out a command on a task that is known to be standalone. Raises Refused."""
-        return await asyncio.to_thread(self._standalone.apply, command, request_id)
+        All or none, where the tasks are all of instances or all standalone. Of a mixture those of instances come first,
+        and stay done should the others be refused.
+        """
+        own = [command for command in commands if command.task_id in standalone]
+        others = [command for command in commands if command.task_id not in standalone]
+        if others:
+            part = request_part(request_id, "instances") if own else request_id
+            await self.submit_on_instances(others, request_id=part)
+        if own:
+            part = request_part(request_id, "standalone") if others else request_id
+            await self.submit_standalone(own, request_id=part)
+
+    async def submit_on_instances(self, commands: Sequence[Command], *, request_id: str = "") -> object:
+        """Carry out commands that are known to concern instances, all or none. Raises Refused."""
+        return await self._commands.submit_all(commands, request_id=request_id)
+
+    async def submit_standalone(self, commands: Sequence[Command], *, request_id: str = "") -> object:
+        """Carry out commands on tasks that are known to be standalone, all or none. Raises Refused."""
+        reply = await asyncio.to_thread(self._standalone.apply_all, commands, request_id)
+        self._changed()
+        return reply
+
+    async def was_answered(self, request_id: str) -> bool:
+        """Tell whether this request was carried out before, by whichever way."""
+        if not request_id:
+            return False
+        try:
+            await self.submit(ClaimTask(task_id=NOBODY, assignee=""), request_id=request_id)
+        except Refused as refused:
+            if refused.status != NOT_FOUND:
+                raise
+            return False
+        return True
 
     async def create(self, task: Task, *, request_id: str = "") -> str:
         """Create a standalone task and return its id. Raises Refused: NOT_FOUND for its parent."""
         reply = await asyncio.to_thread(self._standalone.create, task, request_id)
+        self._changed()
         return str(reply["task_id"])
 
     async def delete(self, task_id: str, *, request_id: str = "") -> None:
         """Delete a standalone task. Raises Refused: NOT_FOUND, PERMISSION_DENIED for a task of an instance."""
         await asyncio.to_thread(self._standalone.delete, task_id, request_id)
+        self._changed()
 
 
 def request_part(request_id: str, part: str) -> str:

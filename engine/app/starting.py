@@ -10,12 +10,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Protocol
 
-import msgspec
-
 from engine.app.definitions import StartTarget
 from engine.app.queries import LOCAL, NamedVariable, ProcessInstanceView, RuntimeQueries
 from engine.app.repository import Commands
-from engine.app.standalone import request_part
 from engine.app.unit_of_work import Committed
 from engine.kernel import commands as cmd
 from engine.kernel import events as ev
@@ -48,7 +45,10 @@ class StartingDefinitions(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StartAsk:
-    """A start; exactly one of `definition_id`, `key` and `message` is given. Texts that are not given are empty."""
+    """A start; exactly one of `definition_id`, `key` and `message` is given. Texts that are not given are empty.
+
+    `tenant_id` is where the definition is looked for; `override_tenant_id` becomes the instance's own tenant.
+    """
 
     definition_id: str = ""
     key: str = ""
@@ -61,6 +61,7 @@ class StartAsk:
     variables: dict[str, Variable] = field(default_factory=dict)
     transient_variables: dict[str, Variable] = field(default_factory=dict)
     user_id: str = ""
+    override_tenant_id: str = ""
     return_variables: bool = False
     request_id: str = ""
 
@@ -117,6 +118,8 @@ class Starting:
             start_element_id=target.element_id,
             name=ask.name,
             business_key=ask.business_key,
+            business_status=ask.business_status,
+            tenant_id=ask.override_tenant_id,
             variables=ask.variables,
             transient_variables=ask.transient_variables,
             user_id=ask.user_id,
@@ -132,14 +135,7 @@ class Starting:
         else:
             # A repeated request got its first answer, which is about another id than the one just minted.
             view = await self._look(started_id, str(reply["process_definition_id"]), ask)
-        return Started(view=await self._with_status(view, ask))
-
-    async def _with_status(self, view: ProcessInstanceView, ask: StartAsk) -> ProcessInstanceView:
-        if not ask.business_status or view.state not in (ACTIVE, SUSPENDED):
-            return view
-        command = cmd.UpdateInstance(instance_id=view.id, business_status=ask.business_status, user_id=ask.user_id)
-        await self._commands.submit(command, request_id=request_part(ask.request_id, "business-status"))
-        return msgspec.structs.replace(view, business_status=ask.business_status)
+        return Started(view=view)
 
     def _view(self, events: Sequence[ev.Event], *, with_variables: bool) -> ProcessInstanceView:
         started = events[0]
@@ -149,7 +145,7 @@ class Starting:
             id=started.instance_id,
             name=started.name,
             business_key=started.business_key,
-            business_status="",
+            business_status=started.business_status,
             process_definition_id=started.definition_id,
             process_definition_key=started.definition_key,
             process_definition_version=started.definition_version,
@@ -175,7 +171,7 @@ class Starting:
             id=instance_id,
             name=ask.name,
             business_key=ask.business_key,
-            business_status="",
+            business_status=ask.business_status,
             process_definition_id=definition.id,
             process_definition_key=definition.key,
             process_definition_version=definition.version,
@@ -186,7 +182,7 @@ class Starting:
             start_time=_minted_at(instance_id),
             super_process_instance_id="",
             root_process_instance_id=instance_id,
-            tenant_id=definition.tenant_id,
+            tenant_id=ask.override_tenant_id or definition.tenant_id,
             state=COMPLETED,
         )
 

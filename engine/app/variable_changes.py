@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from engine.app.queries import GLOBAL, LOCAL, RuntimeQueries, TaskQueries
-from engine.app.repository import Commands
-from engine.app.standalone import TaskCommands, request_part
+from engine.app.standalone import TaskCommands
+from engine.app.submitting import Bundles, first_answer
 from engine.kernel import commands as cmd
 from engine.kernel.commands import Command
-from engine.kernel.errors import ALREADY_EXISTS, Refused, invalid
+from engine.kernel.errors import invalid
 from engine.kernel.values import Variable
+from mesh.errors import NotFound
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,11 +39,7 @@ class VariableRemoval:
 
 
 class _Submit(Protocol):
-    async def __call__(self, command: Command, *, request_id: str = "") -> object: ...
-
-
-class _Names(Protocol):
-    async def __call__(self, scope: str) -> set[str]: ...
+    async def __call__(self, commands: Sequence[Command], *, request_id: str = "") -> object: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +49,6 @@ class _Place:
     local_id: str
     global_id: str
     submit: _Submit
-    names: _Names
 
 
 class TaskVariables:
@@ -63,72 +60,90 @@ class TaskVariables:
 
     async def set(self, task_id: str, change: VariableChange) -> None:
         """Set variables. Raises NotFound; Refused also for a global one of a task without process instance."""
-        await _set(await self._place(task_id), change)
+        place = await self._place(task_id, change.request_id)
+        if place is not None:
+            await _set(place, change)
 
     async def remove(self, task_id: str, removal: VariableRemoval) -> None:
         """Remove variables. Raises as `set`."""
-        await _remove(await self._place(task_id), removal)
+        place = await self._place(task_id, removal.request_id)
+        if place is not None:
+            await _remove(place, removal)
 
-    async def _place(self, task_id: str) -> _Place:
-        task = await self._queries.get_task(task_id)
-
-        async def names(scope: str) -> set[str]:
-            return {found.name for found in await self._queries.list_task_variables(task_id, scope)}
-
+    async def _place(self, task_id: str, request_id: str) -> _Place | None:
+        """Where the task's variables are; None if the request was answered before the task ended."""
+        try:
+            task = await self._queries.get_task(task_id)
+        except NotFound:
+            if await self._commands.was_answered(request_id):
+                return None
+            raise
         if not task.process_instance_id:
-            return _Place(local_id=task.id, global_id="", submit=self._commands.submit_standalone, names=names)
+            return _Place(local_id=task.id, global_id="", submit=self._commands.submit_standalone)
         return _Place(
-            local_id=task.execution_id, global_id=task.process_instance_id, submit=self._commands.submit, names=names
+            local_id=task.execution_id, global_id=task.process_instance_id, submit=self._commands.submit_on_instances
         )
 
 
 class ExecutionVariables:
-    """Changes variables of executions and of process instances."""
+    """Changes variables of executions and of process instances.
 
-    def __init__(self, commands: Commands, queries: RuntimeQueries) -> None:
+    A repeated request whose execution has ended meanwhile gets its first answer.
+    """
+
+    def __init__(self, commands: Bundles, queries: RuntimeQueries) -> None:
         self._commands = commands
         self._queries = queries
 
     async def set(self, execution_id: str, change: VariableChange) -> None:
         """Set variables. Raises NotFound; Refused: the kernel's."""
-        await _set(await self._place(execution_id), change)
+        place = await self._of_execution(execution_id, change.request_id)
+        if place is not None:
+            await _set(place, change)
 
     async def remove(self, execution_id: str, removal: VariableRemoval) -> None:
         """Remove variables. Raises as `set`."""
-        await _remove(await self._place(execution_id), removal)
+        place = await self._of_execution(execution_id, removal.request_id)
+        if place is not None:
+            await _remove(place, removal)
 
     async def set_of_instance(self, instance_id: str, change: VariableChange) -> None:
         """Set variables of a process instance, whatever scope they say. Raises as `set`."""
-        await _set(await self._instance(instance_id), change)
+        place = await self._of_instance(instance_id, change.request_id)
+        if place is not None:
+            await _set(place, change)
 
     async def remove_of_instance(self, instance_id: str, removal: VariableRemoval) -> None:
         """Remove variables of a process instance. Raises as `set`."""
-        await _remove(await self._instance(instance_id), removal)
+        place = await self._of_instance(instance_id, removal.request_id)
+        if place is not None:
+            await _remove(place, removal)
 
-    async def _place(self, execution_id: str) -> _Place:
-        found = await self._queries.get_execution(execution_id)
-        return self._scopes(found.id, found.process_instance_id)
+    async def _of_execution(self, execution_id: str, request_id: str) -> _Place | None:
+        try:
+            found = await self._queries.get_execution(execution_id)
+        except NotFound:
+            if await first_answer(self._commands, request_id) is not None:
+                return None
+            raise
+        return _Place(local_id=found.id, global_id=found.process_instance_id, submit=self._commands.submit_all)
 
-    async def _instance(self, instance_id: str) -> _Place:
-        found = await self._queries.get_process_instance(instance_id)
-        return self._scopes(found.id, found.id)
-
-    def _scopes(self, local_id: str, global_id: str) -> _Place:
-        async def names(scope: str) -> set[str]:
-            return {found.name for found in await self._queries.list_execution_variables(local_id, scope)}
-
-        return _Place(local_id=local_id, global_id=global_id, submit=self._commands.submit, names=names)
+    async def _of_instance(self, instance_id: str, request_id: str) -> _Place | None:
+        try:
+            found = await self._queries.get_process_instance(instance_id)
+        except NotFound:
+            if await first_answer(self._commands, request_id) is not None:
+                return None
+            raise
+        return _Place(local_id=found.id, global_id=found.id, submit=self._commands.submit_all)
 
 
 async def _set(place: _Place, change: VariableChange) -> None:
-    parts = [(LOCAL, place.local_id, change.locals), (GLOBAL, place.global_id, change.globals)]
-    wanted = [part for part in parts if part[2]]
     if change.globals and not place.global_id:
         raise invalid("no-global-scope", "expected local variables of a standalone task, found a global one")
-    if len(wanted) > 1 and change.create_only:
-        await _require_free(place, change)
-    for scope, scope_id, variables in wanted:
-        command = cmd.SetVariables(
+    parts = ((place.local_id, change.locals), (place.global_id, change.globals))
+    commands = [
+        cmd.SetVariables(
             user_id=change.user_id,
             execution_id=scope_id,
             variables=variables,
@@ -136,21 +151,11 @@ async def _set(place: _Place, change: VariableChange) -> None:
             create_only=change.create_only,
             update_only=change.update_only,
         )
-        # Of two scopes each is a command of its own, and each has its own first answer.
-        request_id = change.request_id if len(wanted) == 1 else request_part(change.request_id, scope)
-        await place.submit(command, request_id=request_id)
-
-
-async def _require_free(place: _Place, change: VariableChange) -> None:
-    for scope, variables in ((LOCAL, change.locals), (GLOBAL, change.globals)):
-        taken = sorted(variables.keys() & await place.names(scope))
-        if taken:
-            raise Refused(
-                ALREADY_EXISTS,
-                "variable-exists",
-                f"expected no {scope} variable '{taken[0]}', found one",
-                name=taken[0],
-            )
+        for scope_id, variables in parts
+        if variables
+    ]
+    if commands:
+        await place.submit(commands, request_id=change.request_id)
 
 
 async def _remove(place: _Place, removal: VariableRemoval) -> None:
@@ -160,4 +165,4 @@ async def _remove(place: _Place, removal: VariableRemoval) -> None:
     command = cmd.RemoveVariables(
         user_id=removal.user_id, execution_id=scope_id, names=list(removal.names), strict=bool(removal.names)
     )
-    await place.submit(command, request_id=removal.request_id)
+    await place.submit([command], request_id=removal.request_id)

@@ -247,9 +247,16 @@ def _flow_taken(event: ev.FlowTaken) -> Fields:
     return {"flow_id": event.flow_id}
 
 
+def _scope_kind(event: ev.VariableSet | ev.VariableRemoved) -> Any:
+    """Whose variable it is; only a standalone task has some without a process instance."""
+    if not event.instance_id:
+        return _TASK
+    return _INSTANCE if event.scope_id == event.instance_id else _EXECUTION
+
+
 def _variable_set(event: ev.VariableSet) -> Fields:
     return {
-        "scope_kind": _INSTANCE if event.scope_id == event.instance_id else _EXECUTION,
+        "scope_kind": _scope_kind(event),
         "scope_id": event.scope_id,
         "name": event.name,
         "value": _typed(event.type, event.value),
@@ -259,7 +266,7 @@ def _variable_set(event: ev.VariableSet) -> Fields:
 
 def _variable_removed(event: ev.VariableRemoved) -> Fields:
     return {
-        "scope_kind": _INSTANCE if event.scope_id == event.instance_id else _EXECUTION,
+        "scope_kind": _scope_kind(event),
         "scope_id": event.scope_id,
         "name": event.name,
     }

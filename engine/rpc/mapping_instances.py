@@ -59,14 +59,13 @@ def update(request: pb.UpdateProcessInstanceRequest, user_id: str) -> Command:
 def change_state(request: pb.ChangeProcessInstanceStateRequest, user_id: str) -> cmd.ChangeState:
     """Return the command. Raises InvalidArgument if nothing is to start or to cancel."""
     _require_moves(request.cancel_activity_ids, request.start_activity_ids)
-    if request.local_variables:
-        raise not_offered("local_variables", "local variables of the elements that are started")
     return cmd.ChangeState(
         user_id=user_id,
         instance_id=request.process_instance_id,
         cancel=list(request.cancel_activity_ids),
         start=list(request.start_activity_ids),
         variables=read_variables(request.variables),
+        local_variables=read_variables(request.local_variables, "local_variables"),
     )
 
 
@@ -131,12 +130,22 @@ def execution_action(request: pb.ExecuteExecutionActionRequest, user_id: str) ->
         )
     if request.action == "messageEventReceived":
         name = _name(request.message_name, "message_name")
-        _require_none(transient)
-        return cmd.DeliverMessage(user_id=user_id, execution_id=request.execution_id, name=name, variables=variables)
+        return cmd.DeliverMessage(
+            user_id=user_id,
+            execution_id=request.execution_id,
+            name=name,
+            variables=variables,
+            transient_variables=transient,
+        )
     if request.action == "signalEventReceived":
         name = _name(request.signal_name, "signal_name")
-        _require_none(transient)
-        return cmd.DeliverSignal(user_id=user_id, execution_id=request.execution_id, name=name, variables=variables)
+        return cmd.DeliverSignal(
+            user_id=user_id,
+            execution_id=request.execution_id,
+            name=name,
+            variables=variables,
+            transient_variables=transient,
+        )
     raise invalid_request(
         "action",
         f"expected an action of trigger, signal, signalEventReceived, messageEventReceived, found '{request.action}'",
@@ -186,8 +195,3 @@ def _name(given: str, field: str) -> str:
     if not given:
         raise invalid_request(field, f"expected a {field} for this action, found none")
     return given
-
-
-def _require_none(transient: Mapping[str, Variable]) -> None:
-    if transient:
-        raise not_offered("transient_variables", "transient variables with a message or a signal")

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 import grpc
 from flowloom.engine.v1 import external_worker_service_pb2 as worker_pb
-from flowloom.engine.v1 import job_pb2, variable_pb2
+from flowloom.engine.v1 import job_pb2
 from flowloom.engine.v1 import management_service_pb2 as pb
 from google.api import httpbody_pb2
 from google.protobuf import struct_pb2
@@ -20,11 +20,10 @@ from engine.app.queries import ConsistencyReport, ExternalWorkerJobView, JobView
 from engine.kernel import commands as cmd
 from engine.kernel.durations import Duration, parse_duration
 from engine.kernel.errors import Refused
-from engine.kernel.values import Variable
 from engine.rpc import mapping_lists as lists
 from engine.rpc.errors import domain_error, invalid_request
-from engine.rpc.variables import LOCAL, read_variables, write_variable
-from mesh.errors import DomainError, Unimplemented
+from engine.rpc.variables import GLOBAL, read_scoped, write_variable
+from mesh.errors import DomainError
 from mesh.rpc_errors import CODES, code_number
 
 DEFAULT_COUNT: Final = 1
@@ -32,8 +31,6 @@ DEFAULT_TRIES: Final = 5
 DEFAULT_IN_FLIGHT: Final = 32
 SCOPE_TYPE: Final = "bpmn"
 LONGEST_MONTH_DAYS: Final = 31
-NO_CODE: Final = "unspecified"
-"""The code of a BPMN error that came without one: only a handler without a code takes it."""
 _STACKTRACE: Final = "text/plain; charset=utf-8"
 _OK: Final = code_number(grpc.StatusCode.OK)
 
@@ -153,11 +150,13 @@ def completion(
     item: worker_pb.CompleteJobRequest | worker_pb.JobCompletion, worker_id: str, user_id: str, field: str = ""
 ) -> cmd.CompleteJob:
     """Return the report of a job that is done; `field` is where the item stands in its request."""
+    globals_, locals_ = read_scoped(item.variables, GLOBAL, f"{field}variables")
     return cmd.CompleteJob(
         job_id=item.job_id,
         worker_id=worker_id,
         lock_token=item.lock_token,
-        variables=_results(item.variables, f"{field}variables"),
+        variables=globals_,
+        local_variables=locals_,
         user_id=user_id,
     )
 
@@ -184,14 +183,15 @@ def failure(
 def bpmn_error(
     item: worker_pb.ThrowBpmnErrorRequest | worker_pb.JobBpmnError, worker_id: str, user_id: str, field: str = ""
 ) -> cmd.ThrowJobError:
-    """Return the report of a job that ended in a BPMN error."""
+    """Return the report of a job that ended in a BPMN error; local variables end with the task and are not kept."""
+    globals_, _ = read_scoped(item.variables, GLOBAL, f"{field}variables")
     return cmd.ThrowJobError(
         job_id=item.job_id,
         worker_id=worker_id,
         lock_token=item.lock_token,
-        error_code=item.error_code or NO_CODE,
+        error_code=item.error_code,
         error_message=item.error_message,
-        variables=_results(item.variables, f"{field}variables"),
+        variables=globals_,
         user_id=user_id,
     )
 
@@ -280,16 +280,6 @@ def _outcome(job_id: str, refused: Refused | None) -> worker_pb.JobOutcome:
     return worker_pb.JobOutcome(
         job_id=job_id, code=code_number(CODES[answer.status]), reason=answer.reason, message=answer.message
     )
-
-
-def _results(messages: Iterable[variable_pb2.Variable], field: str) -> dict[str, Variable]:
-    found = list(messages)
-    for index, message in enumerate(found):
-        if message.scope.lower() == LOCAL:
-            raise Unimplemented(
-                "local-results", f"expected variables for the process instance, found {field}[{index}] with scope local"
-            )
-    return read_variables(found, field)
 
 
 def _duration(text: str, field: str) -> Duration:

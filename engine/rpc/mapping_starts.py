@@ -19,7 +19,6 @@ from engine.rpc.mapping_instances import Migration, not_offered, plain_variables
 from engine.rpc.variables import read_variables
 
 _NOT_OFFERED = (
-    "override_definition_tenant_id",
     "callback_id",
     "callback_type",
     "reference_id",
@@ -54,6 +53,7 @@ def start(request: Starts, caller: str) -> StartAsk:
         variables=variables,
         transient_variables=read_variables(transient, "transient_variables") if transient else {},
         user_id=request.start_user_id or caller,
+        override_tenant_id=request.override_definition_tenant_id,
         return_variables=request.return_variables,
         request_id=request.request_id,
     )
@@ -108,6 +108,7 @@ def signal(request: pb.SendSignalRequest, caller: str) -> SignalAsk:
         process_instance_id=request.process_instance_id,
         tenant_id=request.tenant_id,
         variables=read_variables(request.variables),
+        awaited=not getattr(request, "async"),
         user_id=caller,
         request_id=request.request_id,
     )

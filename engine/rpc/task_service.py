@@ -65,8 +65,9 @@ class TaskService(task_service_pb2_grpc.TaskServiceServicer):
         self, request: pb.BulkUpdateTasksRequest, context: RpcContext
     ) -> pb.BulkUpdateTasksResponse:
         commands = mapping.updates(request, caller_of(context))
-        await self._queries.get_tasks(request.task_ids)
-        await self._commands.submit_all(commands, request_id=request.request_id)
+        before = await self._queries.get_tasks(request.task_ids)
+        standalone = {task.id for task in before if not task.process_instance_id}
+        await self._commands.submit_all(commands, standalone=standalone, request_id=request.request_id)
         return mapping.bulk_updated(await self._queries.get_tasks(request.task_ids))
 
     async def DeleteTask(self, request: pb.DeleteTaskRequest, context: RpcContext) -> pb.DeleteTaskResponse:

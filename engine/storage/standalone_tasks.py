@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
 from types import MappingProxyType
 from typing import Any, Final
 
 import msgspec
 from sqlalchemy import Connection, delete, insert, select, update
 
+from engine.app.unit_of_work import EncodeEvents
 from engine.kernel import commands as cmd
+from engine.kernel import events as ev
 from engine.kernel.commands import Command
 from engine.kernel.errors import ALREADY_EXISTS, PERMISSION_DENIED, Refused, failed, invalid, not_found
 from engine.kernel.handling.tasks import PENDING, RESOLVED
@@ -22,18 +25,25 @@ from mesh.ids import IdSource
 
 MAX_DEPTH: Final = 32
 """How deep tasks may lie below each other."""
+DELETED: Final = "deleted"
 
 _FIELDS: Final = Task.__struct_fields__
 _Handler = Callable[["_Desk", Any], None]
 
 
 class StandaloneTaskRows:
-    """Implements `engine.app.standalone.StandaloneTasks`."""
+    """Implements `engine.app.standalone.StandaloneTasks`. What happens is told in the outbox, as the kernel tells it.
 
-    def __init__(self, writes: SmallWrites, ids: IdSource, now: Callable[[], Any]) -> None:
+    A standalone task is a root of its own there: its events have its id as root and no process instance.
+    """
+
+    def __init__(
+        self, writes: SmallWrites, ids: IdSource, now: Callable[[], datetime], encode_events: EncodeEvents
+    ) -> None:
         self._writes = writes
         self._ids = ids
         self._now = now
+        self._encode_events = encode_events
 
     def create(self, task: Task, request_id: str = "") -> Reply:
         """Insert a task. Refused: NOT_FOUND for its parent, FAILED_PRECONDITION beyond `MAX_DEPTH`."""
@@ -44,55 +54,134 @@ class StandaloneTaskRows:
             made = msgspec.structs.replace(task, id=self._ids.root(), created_at=self._now())
             row = {name: getattr(made, name) for name in _FIELDS}
             connection.execute(insert(tables.task).values(root_id="", **row))
+            desk = self._desk(connection, made)
+            desk.tell_of_creation()
+            self._publish(desk)
             return {"task_id": made.id}
 
         return self._writes.run(work, request_id)
 
     def apply(self, command: Command, request_id: str = "") -> Reply:
         """Carry out a command of the kernel on a standalone task. Refused as the kernel would."""
-        handler = _HANDLERS.get(type(command))
-        if handler is None:
-            raise TypeError(f"expected a command on a task, found {type(command).__name__}")
+        return self.apply_all([command], request_id)
+
+    def apply_all(self, commands: Sequence[Command], request_id: str = "") -> Reply:
+        """Carry out commands in one transaction. Refused as the kernel would: then none is."""
+        for command in commands:
+            if type(command) not in _HANDLERS:
+                raise TypeError(f"expected a command on a task, found {type(command).__name__}")
 
         def work(connection: Connection) -> Reply:
-            target: Any = command
-            task_id: str = getattr(target, "task_id", "") or getattr(target, "execution_id", "")
-            task = _task(connection, task_id)
-            if task.instance_id:
-                raise _unknown(task_id)
-            handler(_Desk(connection, task, self._ids.root, self._now()), command)
+            for command in commands:
+                self._apply(connection, command)
             return {}
 
         return self._writes.run(work, request_id)
+
+    def _apply(self, connection: Connection, command: Command) -> None:
+        target: Any = command
+        task_id: str = getattr(target, "task_id", "") or getattr(target, "execution_id", "")
+        task = _task(connection, task_id)
+        if task.instance_id:
+            raise _unknown(task_id)
+        desk = self._desk(connection, task)
+        _HANDLERS[type(command)](desk, command)
+        self._publish(desk)
 
     def delete(self, task_id: str, request_id: str = "") -> Reply:
         """Delete a standalone task with those below it. Refused: NOT_FOUND, PERMISSION_DENIED."""
 
         def work(connection: Connection) -> Reply:
-            if _task(connection, task_id).instance_id:
+            task = _task(connection, task_id)
+            if task.instance_id:
                 raise Refused(
                     PERMISSION_DENIED,
                     "task-of-instance",
                     f"expected a task without a process instance, found {task_id}, which its process instance ends",
                     task_id=task_id,
                 )
-            _drop(connection, task_id)
+            desk = self._desk(connection, task)
+            desk.drop(canceled=True, reason=DELETED)
+            self._publish(desk)
             return {}
 
         return self._writes.run(work, request_id)
 
+    def _desk(self, connection: Connection, task: Task) -> _Desk:
+        return _Desk(connection, task, self._ids.root, self._now())
+
+    def _publish(self, desk: _Desk) -> None:
+        """Tell what happened, in the same transaction; one row for each task that it happened to."""
+        tenant_id = desk.task.tenant_id
+        for root_id, events in desk.events.items():
+            command_id = self._ids.root()
+            desk.connection.execute(
+                insert(tables.outbox).values(
+                    command_id=command_id,
+                    root_id=root_id,
+                    tenant_id=tenant_id,
+                    request_id=None,
+                    reply="{}",
+                    events=self._encode_events(root_id, command_id, tenant_id, desk.at, events),
+                    created_at=desk.at,
+                )
+            )
+
 
 class _Desk:
-    """One task within one transaction."""
+    """One task within one transaction. `events`: what happened, by the id of the task that it happened to."""
 
-    def __init__(self, connection: Connection, task: Task, new_id: Callable[[], str], at: Any) -> None:
+    def __init__(self, connection: Connection, task: Task, new_id: Callable[[], str], at: datetime) -> None:
         self.connection = connection
         self.task = task
         self.new_id = new_id
         self.at = at
+        self.events: dict[str, list[ev.Event]] = {}
+
+    def tell(self, event: ev.Event, task_id: str = "") -> None:
+        self.events.setdefault(task_id or self.task.id, []).append(event)
+
+    def tell_of_creation(self) -> None:
+        task = self.task
+        self.tell(
+            ev.TaskCreated(
+                instance_id="",
+                task_id=task.id,
+                execution_id="",
+                element_id="",
+                name=task.name,
+                at=self.at,
+                description=task.description,
+                assignee=task.assignee,
+                owner=task.owner,
+                priority=task.priority,
+                due_at=task.due_at,
+                category=task.category,
+                form_key=task.form_key,
+                tenant_id=task.tenant_id,
+                parent_task_id=task.parent_task_id,
+            )
+        )
 
     def change(self, **changes: Any) -> None:
         self.connection.execute(update(tables.task).where(tables.task.c.id == self.task.id).values(**changes))
+        self.tell(ev.TaskUpdated(instance_id="", task_id=self.task.id, execution_id="", at=self.at, changes=changes))
+
+    def drop(self, *, completed_by: str = "", canceled: bool = False, reason: str = "") -> None:
+        """End the task; the standalone tasks below it are deleted with it."""
+        for task_id in _drop(self.connection, self.task.id):
+            own = task_id == self.task.id
+            ended = ev.TaskEnded(
+                instance_id="",
+                task_id=task_id,
+                execution_id="",
+                element_id="",
+                at=self.at,
+                canceled=canceled or not own,
+                reason=reason if own else DELETED,
+                completed_by=completed_by if own else "",
+            )
+            self.tell(ended, task_id)
 
     def variables(self) -> set[str]:
         table = tables.variable
@@ -100,13 +189,27 @@ class _Desk:
         return set(self.connection.execute(found).scalars())
 
     def drop_variable(self, name: str) -> None:
+        if self._delete_variable(name):
+            self.tell(ev.VariableRemoved(instance_id="", scope_id=self.task.id, name=name, at=self.at))
+
+    def _delete_variable(self, name: str) -> bool:
         table = tables.variable
-        self.connection.execute(
-            delete(table).where(table.c.root_id == "", table.c.scope_id == self.task.id, table.c.name == name)
-        )
+        wanted = (table.c.root_id == "", table.c.scope_id == self.task.id, table.c.name == name)
+        return self.connection.execute(delete(table).where(*wanted)).rowcount > 0
 
     def put(self, name: str, variable: Variable) -> None:
-        self.drop_variable(name)
+        known = self._delete_variable(name)
+        self.tell(
+            ev.VariableSet(
+                instance_id="",
+                scope_id=self.task.id,
+                name=name,
+                type=variable.type,
+                value=variable.value,
+                created=not known,
+                at=self.at,
+            )
+        )
         text_value, number_value = columns_of(variable.type, variable.value)
         self.connection.execute(
             insert(tables.variable).values(
@@ -136,7 +239,6 @@ class _Desk:
 
 def _complete(desk: _Desk, command: cmd.CompleteTask) -> None:
     # The task's variables end with it, and it has no process that they could go to.
-    del command
     if desk.task.delegation == PENDING:
         raise failed(
             "task-delegated",
@@ -144,7 +246,7 @@ def _complete(desk: _Desk, command: cmd.CompleteTask) -> None:
             f"'{desk.task.assignee}'",
             task_id=desk.task.id,
         )
-    _drop(desk.connection, desk.task.id)
+    desk.drop(completed_by=command.user_id or desk.task.assignee)
 
 
 def _claim(desk: _Desk, command: cmd.ClaimTask) -> None:
@@ -206,10 +308,22 @@ def _add_link(desk: _Desk, command: cmd.AddIdentityLink) -> None:
     if command.kind in ("assignee", "owner"):
         desk.change(**{command.kind: command.linked_user_id})
     elif desk.link(command) is None:
+        link_id = desk.new_id()
+        desk.tell(
+            ev.IdentityLinkAdded(
+                instance_id="",
+                link_id=link_id,
+                kind=command.kind,
+                at=desk.at,
+                task_id=desk.task.id,
+                user_id=command.linked_user_id,
+                group_id=command.linked_group_id,
+            )
+        )
         desk.connection.execute(
             insert(tables.identity_link).values(
                 owner_id=desk.task.id,
-                id=desk.new_id(),
+                id=link_id,
                 root_id="",
                 task_id=desk.task.id,
                 instance_id="",
@@ -233,6 +347,17 @@ def _remove_link(desk: _Desk, command: cmd.RemoveIdentityLink) -> None:
         )
     table = tables.identity_link
     desk.connection.execute(delete(table).where(table.c.owner_id == desk.task.id, table.c.id == link_id))
+    desk.tell(
+        ev.IdentityLinkRemoved(
+            instance_id="",
+            link_id=link_id,
+            kind=command.kind,
+            at=desk.at,
+            task_id=desk.task.id,
+            user_id=command.linked_user_id,
+            group_id=command.linked_group_id,
+        )
+    )
 
 
 _HANDLERS: Final[Mapping[type[Command], _Handler]] = MappingProxyType(
@@ -286,16 +411,22 @@ def _check_parent(connection: Connection, parent_id: str, child_id: str = "") ->
     raise failed("too-deep", f"expected at most {MAX_DEPTH} tasks above each other, found more (limit: MAX_DEPTH)")
 
 
-def _drop(connection: Connection, task_id: str) -> None:
-    """Delete a task, its variables and links, and the standalone tasks below it, level by level."""
+def _drop(connection: Connection, task_id: str) -> list[str]:
+    """Delete a task, its variables and links, and the standalone tasks below it, level by level; returns all their ids.
+
+    Those below come first, so that nothing is told of a task that is below one that has ended.
+    """
     level = [task_id]
+    levels: list[list[str]] = []
     for _ in range(MAX_DEPTH + 1):
         if not level:
-            return
+            break
+        levels.append(level)
         below = select(tables.task.c.id).where(tables.task.c.parent_task_id.in_(level), tables.task.c.instance_id == "")
-        beneath = list(connection.execute(below).scalars())
+        beneath = list(connection.execute(below.order_by(tables.task.c.id)).scalars())
         variable, link, task = tables.variable, tables.identity_link, tables.task
         connection.execute(delete(variable).where(variable.c.root_id == "", variable.c.scope_id.in_(level)))
         connection.execute(delete(link).where(link.c.owner_id.in_(level)))
         connection.execute(delete(task).where(task.c.id.in_(level)))
         level = beneath
+    return [dropped for ids in reversed(levels) for dropped in ids]

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import grpc
+from flowloom.engine.v1 import deployment_pb2, task_pb2, variable_pb2
 from flowloom.engine.v1 import external_worker_service_pb2_grpc as workers_grpc
 from flowloom.engine.v1 import management_service_pb2 as management_pb
 from flowloom.engine.v1 import management_service_pb2_grpc as management_grpc
@@ -17,7 +18,6 @@ from flowloom.engine.v1 import repository_service_pb2 as repository_pb
 from flowloom.engine.v1 import repository_service_pb2_grpc as repository_grpc
 from flowloom.engine.v1 import runtime_service_pb2 as runtime_pb
 from flowloom.engine.v1 import runtime_service_pb2_grpc as runtime_grpc
-from flowloom.engine.v1 import task_pb2, variable_pb2
 from flowloom.engine.v1 import task_service_pb2 as task_pb
 from flowloom.engine.v1 import task_service_pb2_grpc as task_grpc
 from google.protobuf import json_format
@@ -109,7 +109,7 @@ class Embedded:
 
     # --- what tests ask again and again -----------------------------------------------------------------------------
 
-    async def deploy(self, *documents: str, request_id: str = "") -> repository_pb.Deployment:
+    async def deploy(self, *documents: str, request_id: str = "") -> deployment_pb2.Deployment:
         """Deploy documents together."""
         uploads = [
             repository_pb.ResourceUpload(name=f"process-{n}.bpmn20.xml", bytes=document.encode())

@@ -148,7 +148,7 @@ async def _check_history(channel: grpc.aio.Channel, tally: Tally) -> None:
     tally.findings.extend(f"{key}: expected no such instance, found one" for key in set(found) - expected)
 
 
-async def _finished_keys(history: history_service_pb2_grpc.HistoryServiceAsyncStub) -> list[str]:
+async def _finished_keys(history: history_service_pb2_grpc.HistoryServiceStub) -> list[str]:
     keys: list[str] = []
     token = ""
     while True:

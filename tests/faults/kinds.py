@@ -24,13 +24,14 @@ class Kind:
 
     `send` sends it with the request id `REQUEST` and returns its answer (None: it answers nothing that must be the same
     again, as a job that is run). `steps`: it is more than one transaction, so its traces may be found half-way; the
-    retry finishes it all the same.
+    retry finishes it all the same. `leases`: it changes nothing but leases, which no command's batch does.
     """
 
     name: str
     prepare: Callable[[Embedded], Awaitable[Facts]]
     send: Callable[[Embedded, Facts], Awaitable[Any]]
     steps: bool = False
+    leases: bool = False
 
 
 async def _instance(engine: Embedded, model: str, key: str, **values: Any) -> Facts:
@@ -162,9 +163,7 @@ def _start(key: str, **values: Any) -> Callable[[Embedded, Facts], Awaitable[Any
 
 async def _start_with_status(engine: Embedded, _: Facts) -> Any:
     return await engine.runtime.StartProcessInstance(
-        runtime_pb.StartProcessInstanceRequest(
-            process_definition_key="one", business_status="new", request_id=REQUEST
-        )
+        runtime_pb.StartProcessInstanceRequest(process_definition_key="one", business_status="new", request_id=REQUEST)
     )
 
 
@@ -331,9 +330,7 @@ async def _deploy(engine: Embedded, _: Facts) -> Any:
 
 
 async def _delete_deployment(engine: Embedded, facts: Facts) -> Any:
-    request = repository_pb.DeleteDeploymentRequest(
-        deployment_id=facts["deployment"], cascade=True, request_id=REQUEST
-    )
+    request = repository_pb.DeleteDeploymentRequest(deployment_id=facts["deployment"], cascade=True, request_id=REQUEST)
     return await engine.repository.DeleteDeployment(request)
 
 
@@ -398,7 +395,7 @@ KINDS: Final = {
         Kind(name="delegate", prepare=_task_of(models.ONE, "one"), send=_delegate),
         Kind(name="resolve", prepare=_delegated, send=_resolve),
         Kind(name="update-task", prepare=_task_of(models.ONE, "one"), send=_update_task),
-        Kind(name="add-candidate", prepare=_task_of(models.ONE, "one"), send=_add_candidate),
+        Kind(name="add-candidate", prepare=_task_of(models.ONE, "one"), send=_add_candidate, steps=True),
         Kind(name="set-variables", prepare=_of(models.ONE, "one", amount=1), send=_set_variables),
         Kind(name="delete-variable", prepare=_of(models.ONE, "one", amount=1), send=_delete_variable),
         Kind(name="message", prepare=_of(models.MESSAGE, "message"), send=_correlate),
@@ -408,11 +405,11 @@ KINDS: Final = {
         Kind(name="timer-start", prepare=_just(models.EVERY_HOUR), send=_run_jobs),
         Kind(name="async", prepare=_of(models.ASYNC, "async"), send=_run_jobs),
         Kind(name="failing-job", prepare=_of(models.FAILING, "failing"), send=_run_jobs),
-        Kind(name="acquire", prepare=_external, send=_acquire),
+        Kind(name="acquire", prepare=_external, send=_acquire, leases=True),
         Kind(name="complete-job", prepare=_leased, send=_complete_job),
         Kind(name="fail-job", prepare=_leased, send=_fail_job),
         Kind(name="bpmn-error", prepare=_leased, send=_bpmn_error),
-        Kind(name="extend-lock", prepare=_leased, send=_extend),
+        Kind(name="extend-lock", prepare=_leased, send=_extend, leases=True),
         Kind(name="suspend", prepare=_of(models.RICH, "rich", who="kermit"), send=_act("suspend")),
         Kind(name="activate", prepare=_suspended, send=_act("activate")),
         Kind(name="delete", prepare=_of(models.RICH, "rich", who="kermit"), send=_delete),

@@ -104,7 +104,8 @@ EXTERNAL = bpmn(
     "external",
     row('<serviceTask id="e1" flowable:type="external-worker" flowable:topic="work"/>', '<userTask id="e2"/>')
     + '<boundaryEvent id="wrong" attachedToRef="e1"><errorEventDefinition errorRef="err"/></boundaryEvent>'
-    '<userTask id="repair" name="Repair"/><endEvent id="repaired"/>' + flows(("wrong", "repair"), ("repair", "repaired")),
+    '<userTask id="repair" name="Repair"/><endEvent id="repaired"/>'
+    + flows(("wrong", "repair"), ("repair", "repaired")),
     '<error id="err" errorCode="BROKEN"/>',
 )
 CALLING = bpmn("calling", row('<callActivity id="e1" calledElement="two"/>', '<userTask id="e2" name="Back"/>'))

@@ -22,6 +22,7 @@ Rows = Mapping[str, Sequence[tuple[Any, ...]]]
 
 TABLES = {table.name: tuple(column.name for column in table.columns) for table in target_metadata().sorted_tables}
 _ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
+_OTHERS = "SELECT COUNT(*) FROM information_schema.processlist WHERE db = DATABASE() AND id <> CONNECTION_ID()"
 _ROUNDS = 4
 """How far apart two ids may be that tell each other's neighbours apart: task, execution, instance, caller."""
 GONE_SECONDS = 10.0
@@ -87,9 +88,7 @@ class Store:
         until = time.monotonic() + GONE_SECONDS
         with self._connected() as cursor:
             while True:
-                cursor.execute(
-                    "SELECT COUNT(*) FROM information_schema.processlist WHERE db = DATABASE() AND id <> CONNECTION_ID()"
-                )
+                cursor.execute(_OTHERS)
                 if cursor.fetchone()[0] == 0:
                     return
                 assert time.monotonic() < until, "expected the server to end a dead process's connections"

@@ -24,7 +24,6 @@ from mesh.testing.mariadb import MariaDb, mariadb_is_installed, running_mariadb
 from tests.faults import models
 from tests.faults.embedded import Embedded, refused, running, settings_for
 
-
 CLIENTS = 16
 FAST_SECONDS = 1.0
 BACK_SECONDS = 20.0
@@ -127,9 +126,7 @@ async def test_an_idle_engine_notices_that_the_server_is_gone_and_that_it_is_bac
         await engine.service.probe()
 
         server.kill()
-        async with asyncio.timeout(BACK_SECONDS):
-            while await _is_ready(engine):
-                await asyncio.sleep(0.02)
+        await _until_ready(engine, wanted=False)
         began = time.monotonic()
         with refused("UNAVAILABLE"):
             await engine.start("one")
@@ -215,9 +212,12 @@ async def _is_ready(engine: Embedded) -> bool:
     return True
 
 
-async def _until_ready(engine: Embedded) -> None:
+async def _until_ready(engine: Embedded, *, wanted: bool = True) -> None:
+    """Ask for readiness again and again, as whoever watches over the process does."""
     async with asyncio.timeout(BACK_SECONDS):
-        while not await _is_ready(engine):
+        while True:
+            if await _is_ready(engine) is wanted:
+                return
             await asyncio.sleep(0.02)
 
 

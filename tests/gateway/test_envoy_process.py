@@ -196,8 +196,9 @@ async def test_a_drain_under_load_loses_no_request_that_was_taken(tmp_path: Path
             await until(noticed)
 
         assert load.answers > 40
-        # Newcomers find the port closed; nobody is cut off in the middle.
-        assert {failure.partition("(")[0] for failure in load.failures} == {"ConnectError"}
+        # Newcomers find the port closed, or are reset where the kernel had taken their connection and Envoy had not;
+        # nobody is cut off in the middle of an answer.
+        assert {failure.partition("(")[0] for failure in load.failures} <= {"ConnectError", "ReadError"}
 
 
 async def test_envoy_is_started_again_when_it_dies(tmp_path: Path) -> None:

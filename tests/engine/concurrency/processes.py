@@ -154,7 +154,9 @@ class Crowd:
     async def until_ended(self, instance_id: str) -> None:
         """Wait for an instance that ends by itself."""
         async with asyncio.timeout(SOON_SECONDS):
-            while await self.runs(instance_id):
+            while True:
+                if not await self.runs(instance_id):
+                    return
                 await asyncio.sleep(0.02)
 
     async def check(self) -> None:

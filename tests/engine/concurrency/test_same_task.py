@@ -45,9 +45,7 @@ async def test_a_task_is_completed_by_exactly_one(crowd: Crowd) -> None:
         instance = await crowd.start("two")
         (task,) = await crowd.open_tasks(instance)
 
-        counts = await crowd.together(
-            (complete(task.id, winner=n) for n in range(CLIENTS)), allowed=(OK, NOT_FOUND)
-        )
+        counts = await crowd.together((complete(task.id, winner=n) for n in range(CLIENTS)), allowed=(OK, NOT_FOUND))
 
         assert counts == {OK: 1, NOT_FOUND: CLIENTS - 1}
         assert [task.name for task in await crowd.open_tasks(instance)] == ["Second"]

@@ -211,7 +211,7 @@ async def running(folder: Path, url: str = "") -> AsyncIterator[Mesh]:
     writes = SmallWrites(database, clock)
     starting = Starting(group, cache, queries, ids.root)
     group.listen(starting.committed)
-    task_commands = TaskCommands(group, StandaloneTaskRows(writes, ids, clock.now))
+    task_commands = TaskCommands(group, StandaloneTaskRows(writes, ids, clock.now, encode_events))
     local = LocalServer()
     server = GuardedServer((local,))
     add_RuntimeServiceServicer_to_server(
