@@ -1,5 +1,6 @@
 """Scripts in a process: run by the environment, bound to the execution that they belong to."""
 
+from functools import lru_cache
 from typing import Any
 
 from engine.kernel import here, scopes
@@ -10,6 +11,10 @@ from engine.kernel.turn import expression_refusal
 
 EXPRESSION_LANGUAGES = frozenset(("", "juel"))
 JAVASCRIPT = frozenset(("javascript", "js", "ecmascript", "nashorn", "rhino", "graal.js"))
+
+
+# A definition keeps its scripts as text, whatever their language; the same text always parses to the same expression.
+parse_script = lru_cache(maxsize=4096)(parse)
 
 
 class _Api:
@@ -53,7 +58,7 @@ def run_script(at: "here.Here", language: str, source: str, *, store: bool) -> A
 def _expression(at: "here.Here", source: str) -> Any:
     """JUEL is the default script language: the script is an expression."""
     try:
-        return parse(source.strip()).evaluate(at.context())
+        return parse_script(source.strip()).evaluate(at.context())
     except ExpressionSyntaxError as error:
         raise at.refuse("script-failed", f"the script is no expression: {error}") from error
     except ExpressionError as error:

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from typing import Final
 
 from engine.kernel.definition import ElementKind, Family, Node
+from engine.kernel.expression import ExpressionSyntaxError
 from engine.kernel.here import Here
 from engine.kernel.reading import Problem, Reader, Source
-from engine.kernel.scripting import EXPRESSION_LANGUAGES, JAVASCRIPT, run_script
+from engine.kernel.scripting import EXPRESSION_LANGUAGES, JAVASCRIPT, parse_script, run_script
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +35,11 @@ def _check(node: Node) -> Iterator[Problem]:
     props: ScriptTask = node.props
     if not props.script.strip():
         yield Problem(element_id=node.id, message="expected a script, found none", line=node.line)
+    elif props.language.lower() in EXPRESSION_LANGUAGES:
+        try:
+            parse_script(props.script.strip())
+        except ExpressionSyntaxError as error:
+            yield Problem(element_id=node.id, message=f"the script is no expression: {error}", line=node.line)
     if props.language.lower() not in EXPRESSION_LANGUAGES | JAVASCRIPT:
         yield Problem(
             element_id=node.id,
