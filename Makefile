@@ -7,6 +7,10 @@ STAMP := $(VENV)/.installed
 # A checkout without .venv on the path still finds buf, envoy and protoc's plug-ins.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
+# A company's own certificates are usually in the system's store; pip looks there by itself.
+export UV_SYSTEM_CERTS := 1
+export UV_NATIVE_TLS := 1
+
 .DEFAULT_GOAL := help
 
 .PHONY: help

@@ -3,7 +3,8 @@
 What a script sees:
 - the visible variables by name: JSON-like values as JavaScript's own, dates as `Date` (so that they can be compared and
   reckoned with), bytes as `Uint8Array`. Numbers are doubles: an integer is exact up to 2^53 - 1;
-- `execution` with `getVariable`, `setVariable`, `hasVariable`, `getVariables`, `setVariables`, `getVariableNames` and
+- `execution` with `getVariable`, `setVariable`, `hasVariable`, `removeVariable`, `getVariables`, `setVariables`,
+  `getVariableNames`, the same with `Local` at the end for the execution's own variables, `setTransientVariable`, and
   the read-only properties below, each also as a getter (`execution.id`, `execution.getId()`);
 - `BpmnError(code, message)`, to be thrown; Flowable's name for it, `org.flowable.engine.delegate.BpmnError`, works too.
 
@@ -12,9 +13,10 @@ ended. A script that fails has set nothing; one that throws a BPMN error keeps w
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from types import MappingProxyType
 from typing import Any, Final
 
 import msgspec
@@ -67,10 +69,17 @@ _ERROR: Final = """class BpmnError extends Error{constructor(c,m){super(m===unde
 toString(){return '\\x01'+S([this.code,this.message])}}
 h('BpmnError',BpmnError);h('org',{flowable:{engine:{delegate:{BpmnError}}}});
 """
-_EXECUTION: Final = """{const e={},s=(n,x)=>{n=''+n;if(x===undefined)x=null;c.push([n,x]);
-if(!(n in G)||n in b&&is(G[n],b[n]))G[n]=b[n]=x;v[n]=x};
+# `w` writes and notes how: v where the name lives, l local, t transient; r and d remove. `l` holds the local names.
+_EXECUTION: Final = """{const e={},l={},w=o=>(n,x)=>{n=''+n;if(x===undefined)x=null;c.push([o,n,x]);
+if(!(n in G)||n in b&&is(G[n],b[n]))G[n]=b[n]=x;v[n]=x;if(o==='l')l[n]=1},
+d=o=>n=>{n=''+n;if(o==='d'&&!(n in l)||!(n in v))return;c.push([o,n,null]);
+if(n in b&&is(G[n],b[n]))delete G[n];delete b[n];delete v[n];delete l[n]},
+all=f=>m=>{for(const n of K(m))f(n,m[n])},s=w('v'),sl=w('l');l.__proto__=null;for(const n of i.l)l[n]=1;
 e.setVariable=s;e.getVariable=n=>n in v?v[n]:null;e.hasVariable=n=>n in v;e.getVariableNames=()=>K(v);
-e.getVariables=()=>Object.assign({},v);e.setVariables=m=>{for(const n of K(m))s(n,m[n])};
+e.getVariables=()=>Object.assign({},v);e.setVariables=all(s);e.removeVariable=d('r');
+e.setVariableLocal=sl;e.getVariableLocal=n=>n in l?v[n]:null;e.hasVariableLocal=n=>n in l;
+e.getVariableNamesLocal=()=>K(l);e.getVariablesLocal=()=>{const f={};for(const n in l)f[n]=v[n];return f};
+e.setVariablesLocal=all(sl);e.removeVariableLocal=d('d');e.setTransientVariable=w('t');
 for(const n in i.p){e[n]=i.p[n];e['get'+n[0].toUpperCase()+n.slice(1)]=()=>i.p[n]}
 h('execution',Object.freeze(e))}
 """
@@ -178,6 +187,7 @@ def _prepare(context: Any, source: str, variables: Mapping[str, Value], api: Scr
     # After the variables: one that is called `execution` does not hide the execution.
     if "execution" in source:
         document["p"] = {name: api.property(name) for name in PROPERTIES}
+        document["l"] = [name for name in api.local_names() if name != "__proto__"]
         prelude.append(_EXECUTION)
     prelude.append(_FINISH)
     return context.eval("".join(prelude))(msgspec.json.encode(document).decode())
@@ -205,8 +215,23 @@ def _thrown(text: str) -> BpmnError | None:
 
 
 def _carry_out(outcome: dict[str, Any], api: ScriptApi) -> None:
-    for name, value in outcome["c"]:
-        api.set_variable(name, value)
+    for how, name, value in outcome["c"]:
+        if how in _REMOVES:
+            _REMOVES[how](api, name)
+        else:
+            _SETS[how](api, name, value)
+
+
+_SETS: Final[Mapping[str, Callable[[ScriptApi, str, Value], None]]] = MappingProxyType(
+    {
+        "v": lambda api, name, value: api.set_variable(name, value),
+        "l": lambda api, name, value: api.set_local(name, value),
+        "t": lambda api, name, value: api.set_transient(name, value),
+    }
+)
+_REMOVES: Final[Mapping[str, Callable[[ScriptApi, str], None]]] = MappingProxyType(
+    {"r": lambda api, name: api.remove_variable(name), "d": lambda api, name: api.remove_local(name)}
+)
 
 
 def _decode(text: Any) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Scripts in a process: run by the environment, bound to the execution that they belong to."""
 
 from functools import lru_cache
+from collections.abc import Collection
 from typing import Any
 
 from engine.kernel import here, scopes
@@ -29,6 +30,21 @@ class _Api:
 
     def set_variable(self, name: str, value: Any) -> None:
         self._at.set_variable(name, value)
+
+    def local_names(self) -> Collection[str]:
+        return self._at.turn.tree.variables.get(self._at.execution.id, {}).keys()
+
+    def set_local(self, name: str, value: Any) -> None:
+        self._at.set_local(name, value)
+
+    def set_transient(self, name: str, value: Any) -> None:
+        self._at.set_transient(name, value)
+
+    def remove_variable(self, name: str) -> None:
+        scopes.remove_visible(self._at.turn, self._at.instance, self._at.execution, name)
+
+    def remove_local(self, name: str) -> None:
+        scopes.remove(self._at.turn, self._at.instance, self._at.execution.id, name)
 
     def property(self, name: str) -> Any:
         found = self._exposed.properties.get(name)

@@ -260,6 +260,8 @@ def _seen(job: LeasedJob, scope: _Scope | None, variables: Mapping[str, Mapping[
     seen: dict[str, Variable] = {}
     for scope_id in scope.ids[job.execution_id] if scope is not None else ():
         seen.update(variables.get(scope_id, {}))
+    # The counters of the loops around are no rows; the element wrote them down when it began.
+    seen.update(variables_of(job.payload.get("loop", {})))
     return seen
 
 

@@ -7,14 +7,17 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from engine.kernel import scopes
 from engine.kernel.definition import ElementKind, Family, Node, Wake
 from engine.kernel.expression import Expression
 from engine.kernel.here import Here
 from engine.kernel.parameters import Parameter, map_values, plain, read_parameters
 from engine.kernel.reading import Problem, Reader, Source
-from engine.kernel.state import EXTERNAL
+from engine.kernel.state import EXTERNAL, Execution
 
 HANDLER: Final = "external-worker-complete"
+CHANGING: Final = ("nrOfCompletedInstances", "nrOfActiveInstances")
+"""Counters of a loop that are others by the time a worker looks."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +54,21 @@ def _enter(here: Here) -> None:
         payload["inputs"] = map_values(props.inputs, here.value, here.variable)
     elif props.no_variables:
         payload["inputs"] = {}
+    if "inputs" not in payload and (counters := _counters(here)):
+        payload["loop"] = counters
     here.schedule(EXTERNAL, HANDLER, topic=here.text(props.topic), exclusive=props.exclusive, payload=payload)
+
+
+def _counters(here: Here) -> dict[str, int]:
+    """What of the loops around a worker may know: its number in each and how many there are; neither ever changes."""
+    found: dict[str, int] = {}
+    execution: Execution | None = here.execution
+    while execution is not None:
+        if execution.turn is not None or (execution.body and not execution.is_frame):
+            known = scopes.loop_variables(here.turn, here.instance, execution)
+            found = {name: value for name, value in known.items() if name not in CHANGING} | found
+        execution = here.instance.executions.get(execution.parent)
+    return found
 
 
 def _wake(here: Here, wake: Wake) -> None:

@@ -14,14 +14,31 @@ from engine.kernel.errors import BpmnError
 class Execution:
     """Remembers what a script set."""
 
-    def __init__(self) -> None:
+    def __init__(self, *local_names: str) -> None:
         self.set: list[tuple[str, Any]] = []
+        self.other: list[tuple[Any, ...]] = []
+        self._local_names = local_names
 
     def get_variable(self, name: str) -> Any:
         raise AssertionError(f"scripts read what was bound, found a question for {name}")
 
     def set_variable(self, name: str, value: Any) -> None:
         self.set.append((name, value))
+
+    def local_names(self) -> tuple[str, ...]:
+        return self._local_names
+
+    def set_local(self, name: str, value: Any) -> None:
+        self.other.append(("local", name, value))
+
+    def set_transient(self, name: str, value: Any) -> None:
+        self.other.append(("transient", name, value))
+
+    def remove_variable(self, name: str) -> None:
+        self.other.append(("remove", name))
+
+    def remove_local(self, name: str) -> None:
+        self.other.append(("remove local", name))
 
     def property(self, name: str) -> Any:
         return f"the {name}"
@@ -216,3 +233,42 @@ def test_any_name_of_a_variable_is_harmless(name: str) -> None:
 def test_another_language_is_refused() -> None:
     with pytest.raises(ScriptError, match="groovy"):
         JavaScript().run("groovy", "1", {}, Execution())
+
+
+def test_local_and_transient_variables_are_set_as_such_and_read_back(execution: Execution) -> None:
+    source = (
+        "execution.setVariableLocal('a', 1); execution.setTransientVariable('t', 2);"
+        "[execution.getVariableLocal('a'), execution.getVariable('a'), execution.hasVariableLocal('t'), t, a]"
+    )
+
+    value, assigned = run(source, execution)
+
+    assert value == [1, 1, False, 2, 1]
+    assert (execution.set, assigned) == ([], {})
+    assert execution.other == [("local", "a", 1), ("transient", "t", 2)]
+
+
+def test_only_the_execution_s_own_variables_are_local() -> None:
+    source = (
+        "[execution.getVariableLocal('own'), execution.getVariableLocal('outer'), execution.hasVariableLocal('outer'),"
+        "execution.getVariablesLocal(), execution.getVariableNamesLocal()]"
+    )
+
+    value, _ = run(source, Execution("own"), own=1, outer=2)
+
+    assert value == [1, None, False, {"own": 1}, ["own"]]
+
+
+def test_a_removed_variable_is_gone_at_once() -> None:
+    execution = Execution("own")
+    source = (
+        "execution.removeVariable('outer'); execution.removeVariableLocal('own');"
+        "execution.removeVariableLocal('kept'); execution.removeVariable('nothing');"
+        "[execution.hasVariable('outer'), typeof own, execution.getVariables()]"
+    )
+
+    value, assigned = run(source, execution, own=1, outer=2, kept=3)
+
+    assert value == [False, "undefined", {"kept": 3}]
+    assert assigned == {}
+    assert execution.other == [("remove", "outer"), ("remove local", "own")]
