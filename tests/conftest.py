@@ -1,0 +1,26 @@
+"""What holds for every test run: a test that did not run is named, and with CI=true that is a failure."""
+
+import os
+
+import pytest
+
+_SKIPPED: list[str] = []
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    if report.skipped and not hasattr(report, "wasxfail"):
+        _SKIPPED.append(report.nodeid)
+
+
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    if _SKIPPED and os.environ.get("CI") == "true" and exitstatus == pytest.ExitCode.OK:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    if _SKIPPED:
+        terminalreporter.section("did not run")
+        for name in _SKIPPED:
+            terminalreporter.write_line(name)
+        if os.environ.get("CI") == "true":
+            terminalreporter.write_line("with CI=true every test must run: this counts as a failure", red=True)
