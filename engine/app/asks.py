@@ -95,6 +95,7 @@ _BY_EXECUTION: Final = (
     cmd.SetVariables,
     cmd.RemoveVariables,
 )
+_LINKS: Final = (cmd.AddIdentityLink, cmd.RemoveIdentityLink)
 _WHOLE: Final = frozenset(
     (cmd.SuspendInstance, cmd.ActivateInstance, cmd.DeleteInstance, cmd.ChangeState, cmd.MigrateInstance)
 )
@@ -112,7 +113,7 @@ _KINDS: Final[dict[type[cmd.Command], tuple[str, Callable[[Any], str]]]] = {
 
 def target_of(command: cmd.Command) -> tuple[str, str]:
     """Tell what a command names: the kind of thing, and its id. Raises KeyError for a command that nobody taught us."""
-    if isinstance(command, cmd.AddIdentityLink | cmd.RemoveIdentityLink):
+    if isinstance(command, _LINKS):
         return (TASK, command.task_id) if command.task_id else (INSTANCE, command.instance_id)
     kind, id_of = _KINDS[type(command)]
     return kind, id_of(command)
@@ -150,5 +151,5 @@ def want(wanted: Wanted, ask: Ask, kind: str, target_id: str, scope_id: str) -> 
         wanted.jobs.append(target_id)
     if scope_id:
         wanted.scopes[root_id, scope_id] = None
-    if isinstance(command, cmd.AddIdentityLink | cmd.RemoveIdentityLink):
+    if isinstance(command, _LINKS):
         wanted.links.append(target_id)

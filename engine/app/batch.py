@@ -47,6 +47,7 @@ MAX_LOADS_PER_COMMAND: Final = 256
 MAX_DELIVERY_ATTEMPTS: Final = 5
 MAX_ERROR_LENGTH: Final = 4000
 _POSTPONE: Final = timedelta(seconds=60)
+_THROWN: Final = (ev.SignalThrown, ev.MessageThrown)
 
 Decide = Callable[[Tree, cmd.Command, Env], kernel.Decision]
 
@@ -354,9 +355,7 @@ class Batch:
         tree = self._changes.trees.get(ask.root_id)
         root = tree.instances.get(ask.root_id) if tree is not None else None
         tenant_id = command.tenant_id if isinstance(command, Throw) else root.tenant_id if root is not None else ""
-        ask.throw_ids = [
-            self._world.ids.root() for event in events if isinstance(event, ev.SignalThrown | ev.MessageThrown)
-        ]
+        ask.throw_ids = [self._world.ids.root() for event in events if event.__class__ in _THROWN]
         self._changes.accepted.append(
             Accepted(
                 command=command,

@@ -8,6 +8,7 @@ the former version. That something does not exist is never remembered, so a new 
 """
 
 import asyncio
+import logging
 import time
 from collections import OrderedDict
 from collections.abc import Callable
@@ -20,6 +21,8 @@ from engine.app.repository import DefinitionRecord, MessageStart, RepositoryRead
 from engine.kernel.definition import Definition
 from engine.kernel.errors import MissingDefinition, Refused, failed, invalid, not_found
 from engine.kernel.registry import Registry
+
+_log = logging.getLogger(__name__)
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -250,11 +253,18 @@ class DefinitionCache:
             self._view = None
 
     def warm(self, most: int = 100) -> int:
-        """Load the latest versions, most recently deployed first; says how many. For the start of the engine."""
-        records = self._store.read(lambda reader: reader.newest_definitions(most))
-        for record in records:
-            self._load(record)
-        return len(records)
+        """Load the latest versions, most recently deployed first; says how many. For the start of the engine.
+
+        One that this release does not take any more is refused to those who ask for it, and to nobody else.
+        """
+        warmed = 0
+        for record in self._store.read(lambda reader: reader.newest_definitions(most)):
+            try:
+                self._load(record)
+                warmed += 1
+            except Refused as refused:
+                _log.warning("%s", refused)
+        return warmed
 
     # --- inside -------------------------------------------------------------------------------------------------------
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import logging
 import sys
 from collections.abc import Callable, Coroutine, Sequence
@@ -83,6 +84,8 @@ class GroupCommit:
         self._shared.loop = asyncio.get_running_loop()
         # A writer that comes back from the database waits for the event loop's thread to let go of the interpreter.
         sys.setswitchinterval(self._settings.switch_interval_seconds)
+        # A batch makes thousands of objects, few of them in cycles: to look for these as often as by default costs 4 %.
+        gc.set_threshold(self._settings.collector_objects, *gc.get_threshold()[1:])
         for writer in self._writers:
             writer.start()
         self._draining = self._spawn(self._drain())
@@ -101,7 +104,9 @@ class GroupCommit:
 
     def _join(self) -> None:
         for writer in self._writers:
-            writer.join()
+            # A start that failed is followed by a stop, and must not be hidden by it.
+            if writer.ident is not None:
+                writer.join()
 
     async def submit(self, command: cmd.Command, *, request_id: str = "") -> Reply:
         """Carry out a command and return its reply; the same `request_id` again returns the first reply.

@@ -84,7 +84,7 @@ class InstanceChanges:
         if not target.definition_id and not target.key:
             raise invalid("no-migration-target", "expected a process definition to migrate to, found none")
         if target.definition_id:
-            return self._definitions.by_id(target.definition_id).id
+            return target.definition_id
         found = await self._definitions.resolve_start(
             key=target.key, version=target.version, tenant_id=target.tenant_id
         )

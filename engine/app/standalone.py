@@ -16,7 +16,7 @@ import msgspec
 
 from engine.app.submitting import NOBODY, Bundles
 from engine.kernel.commands import ClaimTask, Command, CompleteTask, DelegateTask, ResolveTask, UpdateTask
-from engine.kernel.errors import NOT_FOUND, Refused
+from engine.kernel.errors import NOT_FOUND, Refused, invalid
 from engine.kernel.state import Task
 from engine.kernel.values import Value
 
@@ -25,6 +25,8 @@ TaskCommand = CompleteTask | ClaimTask | DelegateTask | ResolveTask | UpdateTask
 
 COMMENT, EVENT = "comment", "event"
 ADD_COMMENT: Final = "AddComment"
+MAX_TASKS: Final = 1000
+"""Tasks that one call changes at most."""
 UNKNOWN_TASK: Final = "task-not-found"
 """The reason of the refusal of a command on a task that no instance has."""
 
@@ -118,6 +120,10 @@ class TaskCommands:
         All or none, where the tasks are all of instances or all standalone. Of a mixture those of instances come first,
         and stay done should the others be refused.
         """
+        if len(commands) > MAX_TASKS:
+            raise invalid(
+                "too-many-tasks", f"expected at most {MAX_TASKS} tasks (limit: MAX_TASKS), found {len(commands)}"
+            )
         own = [command for command in commands if command.task_id in standalone]
         others = [command for command in commands if command.task_id not in standalone]
         if others:

@@ -217,23 +217,23 @@ def _after(events: Sequence[ev.Event], instance_id: str) -> _After:
     for event in events:
         if event.instance_id != instance_id:
             continue
-        if isinstance(event, ev.ElementEnded):
+        if type(event) is ev.ElementEnded:
             tokens.pop(event.execution_id, None)
-        elif isinstance(event, ev.ElementQueued):
+        elif type(event) is ev.ElementQueued:
             tokens[event.execution_id] = event.element_id
-        elif isinstance(event, ev.ElementStarted):
+        elif type(event) is ev.ElementStarted:
             # A scope has its tokens inside.
             if event.scope or event.body:
                 tokens.pop(event.execution_id, None)
             else:
                 tokens[event.execution_id] = event.element_id
-        elif isinstance(event, ev.VariableSet):
+        elif type(event) is ev.VariableSet:
             if event.scope_id == instance_id:
                 after.variables[event.name] = Variable(event.type, event.value)
-        elif isinstance(event, ev.VariableRemoved):
+        elif type(event) is ev.VariableRemoved:
             if event.scope_id == instance_id:
                 after.variables.pop(event.name, None)
-        elif isinstance(event, ev.ProcessInstanceEnded):
+        elif type(event) is ev.ProcessInstanceEnded:
             after.state = event.state
     return after
 

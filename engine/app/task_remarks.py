@@ -1,4 +1,4 @@
-"""What people say about tasks and what was done with them: remarks, and the events of links."""
+"""What people say about tasks: remarks, and the events that tell what was done with a task."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ from typing import Final
 import msgspec
 
 from engine.app.queries import TaskQueries
-from engine.app.standalone import ADD_COMMENT, COMMENT, EVENT, Comment, Comments, TaskCommands, request_part
-from engine.kernel import commands as cmd
+from engine.app.standalone import ADD_COMMENT, COMMENT, Comment, Comments
 from mesh.errors import NotFound
 
 _NEVER: Final = datetime(1, 1, 1, tzinfo=UTC)
@@ -19,11 +18,10 @@ _NEVER: Final = datetime(1, 1, 1, tzinfo=UTC)
 
 
 class TaskRemarks:
-    """Adds and lists remarks, and changes links so that the task's events tell of it."""
+    """Adds and lists remarks. What was done with a task is noted by the transaction of the command that did it."""
 
-    def __init__(self, comments: Comments, commands: TaskCommands, queries: TaskQueries) -> None:
+    def __init__(self, comments: Comments, queries: TaskQueries) -> None:
         self._comments = comments
-        self._commands = commands
         self._queries = queries
 
     async def comments(self, task_id: str) -> Sequence[Comment]:
@@ -54,31 +52,6 @@ class TaskRemarks:
         await self._queries.get_task(task_id)
         if not await asyncio.to_thread(self._comments.remove, task_id, comment_id, request_id):
             raise _unknown(task_id, comment_id)
-
-    async def add_link(self, command: cmd.AddIdentityLink, *, request_id: str = "") -> None:
-        """Add a link to a task. Raises Refused."""
-        await self._commands.submit(command, request_id=request_id)
-        await self._note("Add", command, request_id)
-
-    async def remove_link(self, command: cmd.RemoveIdentityLink, *, request_id: str = "") -> None:
-        """Remove a link from a task. Raises Refused."""
-        await self._commands.submit(command, request_id=request_id)
-        await self._note("Delete", command, request_id)
-
-    async def _note(self, what: str, command: cmd.AddIdentityLink | cmd.RemoveIdentityLink, request_id: str) -> None:
-        # The link is committed by now. If the process dies here nothing was acknowledged, and the retry notes it.
-        whose = "User" if command.linked_user_id else "Group"
-        note = Comment(
-            id="",
-            kind=EVENT,
-            action=f"{what}{whose}Link",
-            task_id=command.task_id,
-            instance_id="",
-            author=command.user_id,
-            parts=(command.linked_user_id or command.linked_group_id, command.kind),
-            at=_NEVER,
-        )
-        await asyncio.to_thread(self._comments.add, note, request_part(request_id, "event"))
 
 
 def new_comment(task_id: str, author: str, message: str) -> Comment:

@@ -16,6 +16,7 @@ from engine.kernel.listeners import END, START, TAKE, read_listeners
 from engine.kernel.parameters import read_parameters
 from engine.kernel.reading import FLOW_ELEMENT_NAMESPACE, Reader, Source
 from engine.kernel.registry import Registry
+from engine.kernel.retries import is_cycle
 
 NOT_FLOW: Final = frozenset(
     (
@@ -168,6 +169,8 @@ class _Compiler:
             (s.text for s in source.extensions("failedJobRetryTimeCycle")), extension.get("failedJobRetryTimeCycle")
         )
         node.retry_cycle = self.reader.expression(source, retry, "failedJobRetryTimeCycle")
+        if node.retry_cycle is not None and node.retry_cycle.is_literal and not is_cycle(node.retry_cycle.text):
+            self.reader.problem(source, f"expected a failedJobRetryTimeCycle such as R5/PT10S, found '{retry}'")
         if source.tag in EVENT_TAGS:
             self._read_event(source, node, container)
         if kind.family in (Family.TASK, Family.CONTAINER, Family.CALL):
@@ -239,6 +242,9 @@ class _Compiler:
         cardinality = reader.expression(found, found.text_of("loopCardinality"), "loopCardinality", source.id)
         if not collection and cardinality is None:
             reader.problem(found, "expected a loopCardinality or a collection, found neither", source.id)
+        if cardinality is not None and cardinality.is_literal and not cardinality.text.isdecimal():
+            message = f"expected the loopCardinality to be a whole number from 0 on, found '{cardinality.text}'"
+            reader.problem(found, message, source.id)
         return Loop(
             sequential=found.attributes.get("isSequential", "false").lower() == "true",
             cardinality=cardinality,

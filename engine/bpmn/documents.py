@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Final
 
 from engine.bpmn.problems import InvalidModel
-from engine.bpmn.schema import unknown_attributes
+from engine.bpmn.schema import wrong_attributes
 from engine.kernel.reading import FLOW_ELEMENT_NAMESPACE, Problem, Source
 
 ROOT_REFERENCES: Final = ("message", "signal", "error", "escalation", "itemDefinition")
@@ -31,7 +31,7 @@ def executable_processes(root: Source, resource: str) -> list[Source]:
 def document_problems(root: Source, process: Source) -> Iterator[Problem]:
     """What is wrong outside of processes, and attributes that BPMN does not have, there and in the given process."""
     for source in (replace(root, children=()), process, *(s for tag in ROOT_REFERENCES for s in root.all(tag))):
-        yield from unknown_attributes(source)
+        yield from wrong_attributes(source)
     yield from _signal_problems(root)
     for tag in ROOT_REFERENCES:
         seen: dict[str, int] = {}

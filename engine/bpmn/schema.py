@@ -88,9 +88,23 @@ ATTRIBUTES: Final[dict[str, frozenset[str]]] = {
     "documentation": _BASE | {"textFormat"},
 }
 
+_BOOLEANS: Final = frozenset(
+    ("isExecutable", "isForCompensation", "isInterrupting", "cancelActivity", "triggeredByEvent", "isSequential")
+)
+_EXTENSION_BOOLEANS: Final = frozenset(("async", "asyncBefore", "asyncAfter", "asyncLeave", "exclusive", "triggerable"))
 
-def unknown_attributes(source: Source) -> Iterator[Problem]:
-    """Every attribute in no namespace, at an element or below it, that BPMN does not have there."""
+
+def _no_booleans(source: Source) -> Iterator[Problem]:
+    given = [(name, value) for name, value in source.attributes.items() if name in _BOOLEANS]
+    given += [(name, value) for name, value in source.extension.items() if name in _EXTENSION_BOOLEANS]
+    for name, value in given:
+        if value.strip().lower() not in ("true", "false"):
+            message = f"expected {name} to be true or false, found '{value}'"
+            yield Problem(element_id=source.id, message=message, line=source.line)
+
+
+def wrong_attributes(source: Source) -> Iterator[Problem]:
+    """Every attribute, at an element or below it, that is in no namespace and none of BPMN's there, or no boolean."""
     known = ATTRIBUTES.get(source.tag) if source.namespace == FLOW_ELEMENT_NAMESPACE else None
     if known is not None:
         for name in source.attributes:
@@ -100,6 +114,7 @@ def unknown_attributes(source: Source) -> Iterator[Problem]:
                     message=f"expected only attributes that a {source.tag} has in BPMN 2.0, found '{name}'",
                     line=source.line,
                 )
+        yield from _no_booleans(source)
     for child in source.children:
         if child.tag != "extensionElements":
-            yield from unknown_attributes(child)
+            yield from wrong_attributes(child)

@@ -6,7 +6,7 @@ multi-instance activities, records kept for compensation.
 
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import msgspec
 from flowloom.events.v1 import events_pb2 as pb
@@ -68,8 +68,8 @@ def encode_events(
         root_instance_id=root_id,
         tenant_id=tenant,
         user_id=user_id or None,
+        occurred_at=cast("Any", _time(at)),  # a message takes its fields as a mapping too
     )
-    envelope.occurred_at.FromDatetime(at)
     add = envelope.events.add
     started: dict[str, Any] = {}
     for event in events:

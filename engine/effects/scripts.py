@@ -1,4 +1,5 @@
-"""JavaScript for script tasks: each script runs in a fresh QuickJS context, bounded in time and memory.
+"""JavaScript for script tasks: each script runs in a fresh QuickJS context, bounded in time and memory, in a process
+of its own (see `script_processes`).
 
 What a script sees:
 - the visible variables by name: JSON-like values as JavaScript's own, dates as `Date` (so that they can be compared and
@@ -20,8 +21,9 @@ from types import MappingProxyType
 from typing import Any, Final
 
 import msgspec
-import quickjs
 
+from engine.effects import script_worker
+from engine.effects.script_processes import ScriptCrash, ScriptProcesses, ScriptRun, ScriptTooLong, shared_processes
 from engine.kernel.env import ScriptApi, ScriptError
 from engine.kernel.errors import BpmnError
 from engine.kernel.values import Value
@@ -45,7 +47,7 @@ PROPERTIES: Final = (
     "name",
 )
 
-_TAG: Final = "\x01"
+_TAG: Final = script_worker.TAG
 _LINE: Final = re.compile(r"<input>:(\d+)")
 _STACK: Final = re.compile(r"\n(?:    at |undefined$|$)")
 _DECLARED: Final = re.compile(r"\b(?:let|const|class)\s+([A-Za-z_$][\w$]*)")
@@ -108,10 +110,11 @@ class ScriptLimits:
 class JavaScript:
     """Runs scripts (`engine.kernel.env.Scripts`). Safe to use from several threads: runs share nothing."""
 
-    __slots__ = ("_limits",)
+    __slots__ = ("_limits", "_processes")
 
-    def __init__(self, limits: ScriptLimits | None = None) -> None:
+    def __init__(self, limits: ScriptLimits | None = None, processes: ScriptProcesses | None = None) -> None:
         self._limits = limits or ScriptLimits()
+        self._processes = processes or shared_processes()
 
     def run(
         self, language: str, source: str, variables: Mapping[str, Value], api: ScriptApi
@@ -128,40 +131,58 @@ class JavaScript:
                 f"expected a script of at most {self._limits.script_source_bytes} bytes (limit: script_source_bytes), "
                 f"found {len(source)}"
             )
-        context = quickjs.Context()
-        context.set_memory_limit(self._limits.script_memory_bytes)
-        context.set_time_limit(self._limits.script_seconds)
-        finish: Any = None
-        try:
-            finish = _prepare(context, source, variables, api)
-            value = context.eval(source)
-            text = finish(value, _lexical(context, source))
-        except quickjs.JSException as error:
-            raise self._failure(error, finish, api) from error
-        except UnicodeError as error:
-            raise ScriptError("expected text as the script's value, found half of a surrogate pair") from error
+        prelude, document = _surroundings(source, variables, api)
+        kind, text = self._run(
+            ScriptRun(
+                seconds=self._limits.script_seconds,
+                memory_bytes=self._limits.script_memory_bytes,
+                prelude=prelude,
+                document=document,
+                source=source,
+                fields=_declared_fields(source),
+            )
+        )
+        if kind == script_worker.FAILED:
+            raise self._failure(text)
+        if kind == script_worker.NO_TEXT:
+            raise ScriptError("expected text as the script's value, found half of a surrogate pair")
+        if kind == script_worker.THROWN:
+            raise self._thrown(text, api)
         outcome = _decode(text)
         _carry_out(outcome, api)
         return outcome.get("r"), outcome["a"]
 
-    def _failure(self, error: Exception, finish: Any, api: ScriptApi) -> Exception:
-        text = str(error)
-        if text.startswith(_TAG):
-            thrown = _thrown(text[1:].partition("\n")[0])
-            if thrown is not None:
-                _carry_out(_decode(finish()), api)
-                return thrown
+    def _run(self, script: ScriptRun) -> tuple[bytes, str]:
+        try:
+            return self._processes.run(script)
+        except ScriptTooLong:
+            raise ScriptError(self._too_long()) from None
+        except ScriptCrash as crash:
+            raise ScriptError(str(crash)) from crash
+
+    def _thrown(self, text: str, api: ScriptApi) -> Exception:
+        error, _, outcome = text.partition("\n")
+        thrown = _thrown(error.removeprefix(_TAG))
+        if thrown is None:
+            return self._failure(error)
+        _carry_out(_decode(outcome), api)
+        return thrown
+
+    def _failure(self, text: str) -> ScriptError:
         message = _STACK.split(text, maxsplit=1)[0].strip()
         if message == "InternalError: interrupted":
-            message = f"it ran longer than {self._limits.script_seconds} s (limit: script_seconds)"
+            message = self._too_long()
         elif message == "InternalError: out of memory":
             message = f"it needed more than {self._limits.script_memory_bytes} bytes (limit: script_memory_bytes)"
         line = _LINE.search(text, len(message))
         return ScriptError(f"line {line[1]}: {message}" if line else message)
 
+    def _too_long(self) -> str:
+        return f"it ran longer than {self._limits.script_seconds} s (limit: script_seconds)"
 
-def _prepare(context: Any, source: str, variables: Mapping[str, Value], api: ScriptApi) -> Any:
-    """Bind the variables in the context (dates go as text, bytes as hexadecimals) and give what reads the outcome."""
+
+def _surroundings(source: str, variables: Mapping[str, Value], api: ScriptApi) -> tuple[str, str]:
+    """The prelude that binds the variables, and them as JSON (dates as text, bytes as hexadecimals)."""
     values: dict[str, Any] = {}
     dates: list[str] = []
     binaries: list[str] = []
@@ -190,20 +211,14 @@ def _prepare(context: Any, source: str, variables: Mapping[str, Value], api: Scr
         document["l"] = [name for name in api.local_names() if name != "__proto__"]
         prelude.append(_EXECUTION)
     prelude.append(_FINISH)
-    return context.eval("".join(prelude))(msgspec.json.encode(document).decode())
+    return "".join(prelude), msgspec.json.encode(document).decode()
 
 
-def _lexical(context: Any, source: str) -> Any:
-    """What was declared by `let`, `const` and `class` at top level: not properties of the global object."""
+def _declared_fields(source: str) -> str:
+    """An object of what `let`, `const` and `class` declare at top level: it does not become the global object's."""
     names = dict.fromkeys(_DECLARED.findall(source))
-    if not names:
-        return None
     fields = ",".join(f"{name}:typeof {name}==='undefined'?undefined:{name}" for name in names)
-    try:
-        return context.eval("({" + fields + "})")
-    except quickjs.JSException:
-        # A name in a string or a comment that is a reserved word: then the names one by one are not worth the time.
-        return None
+    return f"({{{fields}}})" if fields else ""
 
 
 def _thrown(text: str) -> BpmnError | None:

@@ -24,6 +24,15 @@ def parse_cycle(text: str) -> Cycle | None:
     return Cycle(max(int(match[1]), 1), match[2]) if match else None
 
 
+def is_cycle(text: str) -> bool:
+    """Whether it is a cycle with a duration that can be reckoned with."""
+    cycle = parse_cycle(text)
+    try:
+        return cycle is not None and bool(parse_duration(cycle.pause))
+    except ValueError:
+        return False
+
+
 def next_try(now: datetime, failures: int, cycle: Cycle | None, limits: Limits) -> datetime:
     """When to try again after so many failures (1 for the first)."""
     if cycle is not None:

@@ -19,6 +19,7 @@ from engine.kernel.turn import Turn
 from engine.kernel.values import NULL, Variable, type_of
 
 _ABSENT = object()
+MAX_NAME_CHARACTERS = 255
 LOOP_NAMES = ("nrOfInstances", "nrOfActiveInstances", "nrOfCompletedInstances")
 
 
@@ -149,6 +150,7 @@ def put(turn: Turn, instance: Instance, scope_id: str, name: str, value: Any) ->
 
     Raises Refused for what is not a value or is larger than the limit.
     """
+    _check_name(name)
     variable = value if type(value) is Variable else typed(name, value)
     former = turn.tree.variables.get(scope_id, {}).get(name)
     if former is not None and former == variable and type(former.value) is type(variable.value):
@@ -167,6 +169,14 @@ def put(turn: Turn, instance: Instance, scope_id: str, name: str, value: Any) ->
             leaf=execution is not None and not execution.scope and not execution.body,
         )
     )
+
+
+def _check_name(name: Any) -> None:
+    # Expressions call with whatever they have.
+    if type(name) is not str or not 0 < len(name) <= MAX_NAME_CHARACTERS:
+        expected = f"expected a variable name of 1 to {MAX_NAME_CHARACTERS} characters"
+        found = f"{len(name)}" if type(name) is str else repr(name)
+        raise Refused("FAILED_PRECONDITION", "bad-variable-name", f"{expected}, found {found}")
 
 
 def typed(name: str, value: Any) -> Variable:
@@ -284,6 +294,7 @@ def exposed_execution(turn: Turn, instance: Instance, execution: Execution | Non
         return variable.value if variable is not None else None
 
     def set_transient(name: str, value: Any) -> None:
+        _check_name(name)
         turn.transient.setdefault(instance.id, {})[name] = value
 
     node = turn.node_of(instance, execution) if execution is not None else turn.definition_of(instance).process
@@ -348,6 +359,8 @@ def exposed_task(turn: Turn, task: Task) -> Exposed:
             return None
 
     def change(field: str, value: Any) -> None:
+        if type(value) is not (int if field == "priority" else str):
+            raise ExpressionError(f"expected a text as the task's {field}, found {value!r}")
         turn.emit(
             ev.TaskUpdated(
                 instance_id=instance.id,

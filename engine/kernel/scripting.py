@@ -1,7 +1,7 @@
 """Scripts in a process: run by the environment, bound to the execution that they belong to."""
 
-from functools import lru_cache
 from collections.abc import Collection
+from functools import lru_cache
 from typing import Any
 
 from engine.kernel import here, scopes

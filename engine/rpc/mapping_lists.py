@@ -7,14 +7,13 @@ the names together.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from datetime import UTC
+from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any, Final, TypeVar
 from urllib.parse import quote
 
 import msgspec
 from flowloom.engine.v1 import execution_pb2, identity_link_pb2, process_instance_pb2, task_pb2, variable_pb2
-from google.protobuf.descriptor import Descriptor
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
@@ -41,6 +40,7 @@ RUNTIME: Final = "/process-api/runtime"
 INSTANCES, EXECUTIONS, TASKS = f"{RUNTIME}/process-instances", f"{RUNTIME}/executions", f"{RUNTIME}/tasks"
 VARIABLE_INSTANCES: Final = f"{RUNTIME}/variable-instances"
 _VALUELESS: Final = ("exists", "notExists")
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 # --- requests ---------------------------------------------------------------------------------------------------------
@@ -105,13 +105,23 @@ def listed(kind: type[M], found: Listed[V], convert: Callable[[V], Message]) -> 
 
 def message_of(kind: type[M], view: msgspec.Struct, **more: Any) -> M:
     """Return a view as a message: what a view does not have is absent."""
-    found = {name: value for name in _shared(kind.DESCRIPTOR, type(view)) if (value := getattr(view, name))}
-    return kind(**found, **more)
+    for name in _shared(kind, view.__class__):
+        value = getattr(view, name)
+        if value:
+            more[name] = timestamp(value) if value.__class__ is datetime else value
+    return kind(**more)
+
+
+def timestamp(moment: datetime) -> Timestamp:
+    """Return a moment as a message; the library's own way leads through a calendar and takes ten times as long."""
+    since = moment - _EPOCH
+    return Timestamp(seconds=since.days * 86_400 + since.seconds, nanos=since.microseconds * 1000)
 
 
 @lru_cache(maxsize=64)
-def _shared(message: Descriptor, view: type[msgspec.Struct]) -> tuple[str, ...]:
-    names = {field.name for field in message.fields} - {"variable", "variables"}
+def _shared(message: Any, view: Any) -> tuple[str, ...]:
+    """The fields that a message class and a view class share."""
+    names = {field.name for field in message.DESCRIPTOR.fields} - {"variable", "variables"}
     return tuple(name for name in view.__struct_fields__ if name in names)
 
 

@@ -11,7 +11,7 @@ from engine.app.variable_changes import VariableChange, VariableRemoval
 from engine.kernel.values import BINARY, Variable
 from engine.rpc.errors import invalid_request
 from engine.rpc.mapping_lists import variable_path
-from engine.rpc.variables import GLOBAL, LOCAL, read_scope, read_scoped, read_typed, read_variables, write_variable
+from engine.rpc.variables import GLOBAL, LOCAL, read_scope, read_scoped, read_typed, write_variable
 from mesh.errors import NotFound
 
 Messages = Sequence[variable_pb2.Variable]
@@ -49,7 +49,10 @@ def updated(name: str, found: variable_pb2.Variable, user_id: str, request_id: s
 
 def of_instance(found: Messages, user_id: str, request_id: str, *, create_only: bool) -> VariableChange:
     """Return the change of an instance's variables, whose scope is always its own."""
-    return VariableChange(locals=read_variables(found), create_only=create_only, user_id=user_id, request_id=request_id)
+    globals_, locals_ = read_scoped(found, LOCAL)
+    return VariableChange(
+        locals={**globals_, **locals_}, create_only=create_only, user_id=user_id, request_id=request_id
+    )
 
 
 def updated_of_instance(name: str, found: variable_pb2.Variable, user_id: str, request_id: str) -> VariableChange:

@@ -175,7 +175,7 @@ class TaskService(task_service_pb2_grpc.TaskServiceServicer):
         self, request: pb.CreateTaskIdentityLinkRequest, context: RpcContext
     ) -> identity_link_pb2.IdentityLink:
         command = mapping.add_link(request, caller_of(context))
-        await self._remarks.add_link(command, request_id=request.request_id)
+        await self._commands.submit(command, request_id=request.request_id)
         return identity_link_pb2.IdentityLink(user=request.user or None, group=request.group or None, type=request.type)
 
     async def GetTaskIdentityLink(
@@ -191,7 +191,7 @@ class TaskService(task_service_pb2_grpc.TaskServiceServicer):
         self, request: pb.DeleteTaskIdentityLinkRequest, context: RpcContext
     ) -> pb.DeleteTaskIdentityLinkResponse:
         command = mapping.remove_link(request, caller_of(context))
-        await self._remarks.remove_link(command, request_id=request.request_id)
+        await self._commands.submit(command, request_id=request.request_id)
         return pb.DeleteTaskIdentityLinkResponse()
 
     # --- remarks ------------------------------------------------------------------------------------------------------

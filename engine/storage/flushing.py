@@ -10,10 +10,11 @@ from engine.app.unit_of_work import Accepted, Changes, Throw
 from engine.kernel import events as ev
 from engine.kernel import state as st
 from engine.kernel.values import variables_of
-from engine.storage import rows, tables
+from engine.storage import remark_tables, rows, tables, task_notes
 from engine.storage.codec import encode_variables, to_json
 from engine.storage.gathering import Gathered
 from engine.storage.loading import LoadedRows
+from engine.storage.task_notes import Note, notes_of
 from mesh.db.statements import COMMIT, Delete, Insert, Sql, Statement
 from mesh.db.types import text_of_moment
 from mesh.db.writer import Writer
@@ -27,6 +28,7 @@ _SUBSCRIPTIONS: Final = Insert(tables.subscription, rows.SUBSCRIPTION_COLUMNS)
 _OUTBOX: Final = Insert(
     tables.outbox, ("command_id", "root_id", "tenant_id", "request_id", "reply", "events", "created_at")
 )
+_NOTES: Final = Insert(remark_tables.comment, task_notes.COLUMNS)
 
 _END: Final = Delete((tables.task, ("id",)), (tables.instance, ("id",)), (tables.identity_link, ("owner_id",)))
 """Tasks and instances that ended, with their identity links: ids of both kinds are keys of one statement."""
@@ -90,6 +92,10 @@ def flush(writer: Writer, changes: Changes, loaded: LoadedRows | None) -> int:
     after_throws = len(packet)
     if changes.accepted:
         packet.append(_OUTBOX.of([_outbox_row(accepted) for accepted in changes.accepted]))
+    if notes := [
+        _note_row(note) for one in changes.accepted for note in notes_of(one.command, one.command_id, one.events)
+    ]:
+        packet.append(_NOTES.of(notes))
     packet.append(COMMIT)
     results = writer.run(packet)
     return sum(result.affected for result in results[first_throw:after_throws])
@@ -211,6 +217,8 @@ def _deliveries(packet: list[Statement], changes: Changes) -> None:
 def _throws(accepted: Sequence[Accepted]) -> list[Statement]:
     found: list[Statement] = []
     for one in accepted:
+        if not one.throw_ids:
+            continue
         ids = iter(one.throw_ids)
         strict = isinstance(one.command, Throw) and bool(one.command.business_key)
         for event in one.events:
@@ -232,6 +240,10 @@ def _throw_message(throw_id: str, event: ev.MessageThrown, *, strict: bool) -> S
     variables = encode_variables(variables_of(event.variables))
     key = event.business_key
     return THROW_MESSAGE.of(throw_id, key, variables, at, at, event.name, event.tenant_id, strict, key, key)
+
+
+def _note_row(note: Note) -> tuple[Any, ...]:
+    return (*note[:-1], text_of_moment(note[-1]))
 
 
 def _outbox_row(accepted: Accepted) -> tuple[Any, ...]:

@@ -20,7 +20,9 @@ from engine.kernel.state import Task
 from engine.kernel.values import Variable
 from engine.storage import tables
 from engine.storage.codec import columns_of, encode_value
+from engine.storage.remark_tables import comment
 from engine.storage.small_writes import Reply, SmallWrites
+from engine.storage.task_notes import COLUMNS, notes_of
 from mesh.ids import IdSource
 
 MAX_DEPTH: Final = 32
@@ -87,6 +89,9 @@ class StandaloneTaskRows:
         desk = self._desk(connection, task)
         _HANDLERS[type(command)](desk, command)
         self._publish(desk)
+        notes = notes_of(command, self._ids.root(), desk.events.get(task_id, ()))
+        if notes:
+            connection.execute(insert(comment), [dict(zip(COLUMNS, note, strict=True)) for note in notes])
 
     def delete(self, task_id: str, request_id: str = "") -> Reply:
         """Delete a standalone task with those below it. Refused: NOT_FOUND, PERMISSION_DENIED."""

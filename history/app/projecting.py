@@ -28,7 +28,7 @@ ORDINALS_PER_COMMAND: Final = 1 << 20
 
 @dataclass(slots=True)
 class Wanted:
-    """Ids of the records that a batch touches and does not create; `open_of`: all open ones of these instances."""
+    """Ids of the records that a batch touches; `open_of`: all open ones of these instances."""
 
     roots: set[str] = field(default_factory=set)
     instances: set[str] = field(default_factory=set)
@@ -65,31 +65,27 @@ class Changes:
 
 
 def wanted(batch: Iterable[told.Told]) -> Wanted:
-    """Which records the batch needs."""
+    """Which records the batch needs.
+
+    Those that the batch itself creates are asked for too: after a crash a batch may come again that begins with what
+    was applied before, and then its creations are there already and are not made anew.
+    """
     found = Wanted()
-    created: set[str] = set()
     for command in batch:
         found.roots.add(command.root_id)
         for happening in command.happenings:
             kind = type(happening)
-            if kind in _CREATES:
-                created.add(getattr(happening, _CREATES[kind]))
             needs = _NEEDS.get(kind)
             if needs is not None:
                 ids: set[str] = getattr(found, needs[0])
                 ids.add(getattr(happening, needs[1]))
-            if kind is not told.TaskCreated and happening.instance_id:
+            if kind is not told.TaskCreated and kind is not told.InstanceStarted and happening.instance_id:
                 found.instances.add(happening.instance_id)
             if kind is told.InstanceMigrated:
                 found.open_of.add(happening.instance_id)
-    for ids in (found.instances, found.activities, found.tasks):
-        ids -= created
     return found
 
 
-_CREATES: Final[Mapping[type[told.Happening], str]] = MappingProxyType(
-    {told.InstanceStarted: "instance_id", told.ActivityStarted: "execution_id", told.TaskCreated: "task_id"}
-)
 _NEEDS: Final[Mapping[type[told.Happening], tuple[str, str]]] = MappingProxyType(
     {
         told.ActivityUpdated: ("activities", "execution_id"),

@@ -46,7 +46,10 @@ class Statement(Protocol):
 
 
 def _spell_text(value: str) -> str:
-    return f"'{escape_string(value)}'"
+    # Nearly no text has anything to escape, and to look for it is several times cheaper than to translate.
+    if "'" in value or "\\" in value or "\0" in value:
+        return f"'{escape_string(value)}'"
+    return f"'{value}'"
 
 
 def _spell_bytes(value: bytes) -> str:

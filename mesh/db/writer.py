@@ -18,6 +18,7 @@ from pymysql.constants import CLIENT, COMMAND, FIELD_TYPE
 from pymysql.converters import conversions
 
 from mesh.db.errors import CommitUnknown, ConnectionLost, StatementTooLarge, classify
+from mesh.db.mysql_results import read_results
 from mesh.db.statements import COMMIT, Result, Row, Statement
 
 PACKET_BYTES: Final = 8 * 1024 * 1024
@@ -168,10 +169,10 @@ class MySqlWriter(Writer):
             conv=_read_as_text(),
             autocommit=False,
         )
-        self._cursor = self._connection.cursor()
-        self._cursor.execute("SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED")
-        self._cursor.execute("SELECT @@max_allowed_packet")
-        row = self._cursor.fetchone()
+        with self._connection.cursor() as cursor:
+            cursor.execute("SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED")
+            cursor.execute("SELECT @@max_allowed_packet")
+            row = cursor.fetchone()
         # Half of it in characters leaves room for those that take more than one byte; rows are checked once more below.
         self._limit = min(int(row[0]) // 2 if row else PACKET_BYTES, PACKET_BYTES)
         self._largest = int(row[0]) if row else PACKET_BYTES
@@ -201,13 +202,9 @@ class MySqlWriter(Writer):
         query = ";".join(texts).encode("utf-8", "surrogateescape")
         if len(query) > self._largest:
             raise StatementTooLarge(f"expected a packet of at most {self._largest} bytes, found {len(query)}")
-        cursor = self._cursor
-        # Bytes reach the driver as they are; it would encode text the same way.
-        cursor.execute(query)
-        results = [Result(cursor.fetchall(), cursor.rowcount)]
-        while cursor.nextset():
-            results.append(Result(cursor.fetchall(), cursor.rowcount))
-        return results
+        connection: Any = self._connection
+        connection._execute_command(COMMAND.COM_QUERY, query)
+        return read_results(connection)
 
     def _commit_watched(self, number: int, hook: StatementHook) -> Result:
         connection: Any = self._connection

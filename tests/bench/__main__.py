@@ -3,9 +3,16 @@
 import sys
 import time
 
-from tests.bench import edge, group_commit, growth, kernel
+from tests.bench import edge, group_commit, growth, jobs, kernel, memory
 
-BENCHES = {"kernel": kernel.run, "group-commit": group_commit.run, "edge": edge.run, "growth": growth.run}
+BENCHES = {
+    "kernel": kernel.run,
+    "group-commit": group_commit.run,
+    "jobs": jobs.run,
+    "edge": edge.run,
+    "memory": memory.run,
+    "growth": growth.run,
+}
 
 
 def main(names: list[str]) -> int:

@@ -65,18 +65,52 @@ async def deploy(channel: grpc.aio.Channel, name: str, model: bytes) -> None:
     await repository.CreateDeployment(repository_service_pb2.CreateDeploymentRequest(resources=[resource], name=name))
 
 
+class Starter:
+    """The two calls by the generated stubs. The start's answer names the task, so that nothing has to be queried."""
+
+    def __init__(self, channel: grpc.aio.Channel) -> None:
+        self._runtime = runtime_service_pb2_grpc.RuntimeServiceStub(channel)
+        self._tasks = task_service_pb2_grpc.TaskServiceStub(channel)
+        self._start = runtime_service_pb2.StartProcessInstanceRequest(
+            process_definition_key="oneTask", return_variables=True
+        )
+
+    async def start(self) -> str:
+        """Start an instance; return the id of its task."""
+        instance = await self._runtime.StartProcessInstance(self._start)
+        return next(v.value.string_value for v in instance.variables if v.name == "taskId")
+
+    async def complete(self, task_id: str) -> None:
+        await self._tasks.CompleteTask(task_service_pb2.CompleteTaskRequest(task_id=task_id))
+
+    async def start_many(self, in_flight: int, count: int) -> list[str]:
+        """Start so many; return the ids of their tasks."""
+        left = iter(range(count))
+
+        async def client() -> list[str]:
+            return [await self.start() for _ in left]
+
+        return [task_id for found in await asyncio.gather(*(client() for _ in range(in_flight))) for task_id in found]
+
+    async def complete_many(self, in_flight: int, task_ids: list[str]) -> None:
+        left = iter(task_ids)
+
+        async def client() -> None:
+            for task_id in left:
+                await self.complete(task_id)
+
+        await asyncio.gather(*(client() for _ in range(in_flight)))
+
+
 def over_grpc(channel: grpc.aio.Channel) -> Pair:
-    """The pair by the generated stubs. The start's answer names the task, so that nothing has to be queried."""
-    runtime = runtime_service_pb2_grpc.RuntimeServiceStub(channel)
-    tasks = task_service_pb2_grpc.TaskServiceStub(channel)
-    start = runtime_service_pb2.StartProcessInstanceRequest(process_definition_key="oneTask", return_variables=True)
+    """The pair by direct gRPC."""
+    starter = Starter(channel)
 
     async def pair() -> tuple[float, float]:
         began = time.perf_counter()
-        instance = await runtime.StartProcessInstance(start)
+        task_id = await starter.start()
         started = time.perf_counter()
-        task_id = next(v.value.string_value for v in instance.variables if v.name == "taskId")
-        await tasks.CompleteTask(task_service_pb2.CompleteTaskRequest(task_id=task_id))
+        await starter.complete(task_id)
         return started - began, time.perf_counter() - started
 
     return pair

@@ -1,14 +1,15 @@
 """kill -9 under load, again and again: every acknowledged command is there, none happened twice.
 
-Each client starts an instance and completes its task, both with a request id of its own, and writes down what was
-acknowledged. The mesh is killed in the middle. After the restart every open command is sent again with its request id,
-and at the end each instance must have existed exactly once.
+Each client starts an instance and completes its two tasks at once, so that they meet in a join, all with request ids of
+their own, and writes down what was acknowledged. The mesh is killed in the middle. After the restart every open
+command is sent again with its request id, and at the end each instance must have existed exactly once.
 """
 
 import asyncio
 import contextlib
 import random
 import secrets
+from collections import Counter
 from dataclasses import dataclass, field
 
 import grpc
@@ -22,10 +23,19 @@ from flowloom.engine.v1 import (
 )
 from flowloom.history.v1 import history_service_pb2, history_service_pb2_grpc
 
-from tests.bench.load import ONE_TASK, deploy
+from tests.bench.load import deploy
+from tests.faults import models
 from tests.mesh_process import RunningMesh, running_mesh
 
 CLIENTS = 16
+SIDES = ("left", "right")
+TWO_SIDES = models.bpmn(
+    "twoSides",
+    '<startEvent id="start"/><parallelGateway id="fork"/><parallelGateway id="join"/><endEvent id="end"/>'
+    + "".join(f'<userTask id="{side}" flowable:taskIdVariableName="{side}"/>' for side in SIDES)
+    + models.flows(("start", "fork"), ("join", "end"))
+    + models.flows(*(("fork", side) for side in SIDES), *((side, "join") for side in SIDES)),
+)
 HISTORY_SECONDS = 60
 
 
@@ -35,9 +45,13 @@ class Work:
 
     key: str = field(default_factory=lambda: secrets.token_hex(16))
     instance_id: str = ""
-    task_id: str = ""
-    completed: bool = False
+    task_ids: dict[str, str] = field(default_factory=dict)
+    done: set[str] = field(default_factory=set)
     wrong: str = ""
+
+    @property
+    def completed(self) -> bool:
+        return len(self.done) == len(SIDES)
 
 
 @dataclass(slots=True)
@@ -66,7 +80,7 @@ def run(database_url: str, history_url: str, kills: int, seed: int) -> Tally:
 async def _load_and_kill(mesh: RunningMesh, tally: Tally, seconds: float) -> None:
     async with grpc.aio.insecure_channel(mesh.grpc) as channel:
         if not tally.works:
-            await deploy(channel, "one-task.bpmn20.xml", ONE_TASK)
+            await deploy(channel, "two-sides.bpmn20.xml", TWO_SIDES.encode())
         clients = [asyncio.create_task(_client(channel, tally)) for _ in range(CLIENTS)]
         await asyncio.sleep(seconds)
         mesh.kill()
@@ -97,18 +111,22 @@ async def _advance(channel: grpc.aio.Channel, work: Work) -> None:
     if not work.instance_id:
         instance = await runtime_service_pb2_grpc.RuntimeServiceStub(channel).StartProcessInstance(
             runtime_service_pb2.StartProcessInstanceRequest(
-                process_definition_key="oneTask",
+                process_definition_key="twoSides",
                 business_key=work.key,
                 return_variables=True,
                 request_id=f"start-{work.key}",
             )
         )
-        work.task_id = next(v.value.string_value for v in instance.variables if v.name == "taskId")
+        work.task_ids = {v.name: v.value.string_value for v in instance.variables}
         work.instance_id = instance.id
+    await asyncio.gather(*(_complete(channel, work, side) for side in SIDES if side not in work.done))
+
+
+async def _complete(channel: grpc.aio.Channel, work: Work, side: str) -> None:
     await task_service_pb2_grpc.TaskServiceStub(channel).CompleteTask(
-        task_service_pb2.CompleteTaskRequest(task_id=work.task_id, request_id=f"complete-{work.key}")
+        task_service_pb2.CompleteTaskRequest(task_id=work.task_ids[side], request_id=f"{side}-{work.key}")
     )
-    work.completed = True
+    work.done.add(side)
 
 
 async def _settle(mesh: RunningMesh, tally: Tally) -> None:
@@ -142,7 +160,7 @@ async def _check_history(channel: grpc.aio.Channel, tally: Tally) -> None:
         if len(found) >= len(expected):
             break
         await asyncio.sleep(0.5)
-    twice = {key for key in found if found.count(key) > 1} if len(found) != len(set(found)) else set()
+    twice = {key for key, times in Counter(found).items() if times > 1}
     tally.findings.extend(f"{key}: expected one completed instance, found none" for key in expected - set(found))
     tally.findings.extend(f"{key}: expected one completed instance, found several" for key in twice)
     tally.findings.extend(f"{key}: expected no such instance, found one" for key in set(found) - expected)

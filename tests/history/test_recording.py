@@ -1,10 +1,12 @@
 """What history makes of what an engine does."""
 
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 
 from engine.kernel import commands as cmd
+from engine.kernel import events as ev
 from tests.engine.kernel import models as bpmn
 from tests.engine.kernel.harness import BEGINNING
 from tests.history.worlds import World, values_of
@@ -331,3 +333,30 @@ async def test_the_size_of_batches_changes_nothing_of_what_is_kept(world: World,
     for tree in trees:
         assert values_of(await history.variables(process_instance_id=tree.root_id)) == {"n": 100, "done": True}
         assert [row.activity_id for row in await history.activities(tree.root_id)] == ["s", "review", "file", "e"]
+
+
+async def test_a_standalone_task_is_kept_without_a_process_instance(world: World) -> None:
+    task: dict[str, Any] = {"instance_id": "", "task_id": "t", "execution_id": ""}
+    done = datetime(2026, 1, 1, 12, 1, tzinfo=UTC)
+    world.engine.tell(
+        "t",
+        [
+            ev.TaskCreated(**task, element_id="", name="Buy paper", at=BEGINNING, tenant_id="acme"),
+            ev.VariableSet(
+                instance_id="", scope_id="t", name="a", type="integer", value=1, created=True, at=BEGINNING, leaf=True
+            ),
+        ],
+    )
+    world.engine.tell("t", [ev.TaskUpdated(**task, at=BEGINNING, changes={"assignee": "kermit"})])
+    world.engine.tell("t", [ev.TaskEnded(**task, element_id="", at=done, completed_by="kermit")])
+    history = await world.start()
+
+    await history.caught_up()
+    (found,) = await history.tasks()
+    (variable,) = await history.variables(task_id="t")
+
+    assert (found.id, found.name, found.assignee, found.tenant_id) == ("t", "Buy paper", "kermit", "acme")
+    assert (found.duration_in_millis, found.completed_by, found.process_instance_id) == (60_000, "kermit", "")
+    assert (variable.task_id, variable.process_instance_id) == ("t", "")
+    assert values_of([variable]) == {"a": 1}
+    assert await history.instances() == []

@@ -41,10 +41,10 @@ class ToldEngine(MemoryEngine):
 
     def _decide(self, root_id: str, command: cmd.Command) -> Any:
         found = super()._decide(root_id, command)
-        self._tell(root_id, found[0])
+        self.tell(root_id, found[0])
         return found
 
-    def _tell(self, root_id: str, events: Sequence[Event]) -> None:
+    def tell(self, root_id: str, events: Sequence[Event]) -> None:
         self._commands += 1
         command_id = f"command-{self._commands}"
         payload = encode_events(root_id, command_id, "", self.now, events, user_id=self.user_id)

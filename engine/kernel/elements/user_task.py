@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from datetime import time as time_of_day
 from typing import Any, Final
 
@@ -16,6 +16,7 @@ from engine.kernel.reading import Reader, Source
 from engine.kernel.state import Task
 
 DEFAULT_PRIORITY: Final = 50
+_ANY_TIME: Final = datetime(2020, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,15 +58,17 @@ def _read(source: Source, reader: Reader) -> UserTask:
     performer = _resource_text(source, "humanPerformer")
     name = source.attributes.get("name", "")
     documentation = source.text_of("documentation")
+    due_date, priority = read("dueDate"), read("priority")
+    _check_literals(source, reader, due_date, priority)
     return UserTask(
         name=_lenient(name, reader, source),
         description=_lenient(documentation, reader, source),
-        assignee=read("assignee") or read("assignee", performer or None),
+        assignee=read("assignee", extension.get("assignee") or performer or None),
         owner=read("owner"),
         candidate_users=_list(source, reader, extension.get("candidateUsers", ""), users),
         candidate_groups=_list(source, reader, extension.get("candidateGroups", ""), groups),
-        due_date=read("dueDate"),
-        priority=read("priority"),
+        due_date=due_date,
+        priority=priority,
         category=_lenient(extension.get("category", ""), reader, source),
         form_key=_lenient(extension.get("formKey", ""), reader, source),
         task_id_variable=extension.get("taskIdVariableName", ""),
@@ -78,6 +81,20 @@ def _read(source: Source, reader: Reader) -> UserTask:
             "formKey": extension.get("formKey", ""),
         },
     )
+
+
+def _check_literals(source: Source, reader: Reader, due_date: Expression | None, priority: Expression | None) -> None:
+    """What is no expression would fail each time, so it fails now."""
+    if priority is not None and priority.is_literal:
+        try:
+            int(priority.text)
+        except ValueError:
+            reader.problem(source, f"expected the priority to be a whole number, found '{priority.text}'")
+    if due_date is not None and due_date.is_literal:
+        try:
+            _due_of_text(due_date.text, _ANY_TIME)
+        except ValueError as error:
+            reader.problem(source, f"the due date: {error}")
 
 
 def _lenient(text: str, reader: Reader, source: Source) -> Expression | None:
@@ -193,10 +210,13 @@ def _due(here: Here, expression: Expression | None) -> datetime | None:
     if isinstance(value, date):
         return datetime.combine(value, time_of_day(), tzinfo=here.now.tzinfo)
     try:
-        text = str(value)
-        return parse_duration(text).after(here.now) if text.startswith("P") else parse_moment(text)
+        return _due_of_text(str(value), here.now)
     except ValueError as error:
         raise here.refuse("bad-due-date", f"the due date: {error}") from None
+
+
+def _due_of_text(text: str, now: datetime) -> datetime:
+    return parse_duration(text).after(now) if text.startswith("P") else parse_moment(text)
 
 
 def _candidates(here: Here, expressions: tuple[Expression, ...]) -> Iterator[str]:

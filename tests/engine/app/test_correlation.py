@@ -12,7 +12,6 @@ from engine.app.correlation import ATTEMPTS, CorrelateAsk, Correlation
 from engine.kernel.commands import Command, DeliverMessage
 from engine.kernel.errors import NOT_FOUND, Refused
 from engine.kernel.values import variables_of
-from mesh.errors import Unimplemented
 from tests.engine.rpc.world import CATCH_MESSAGE, START_BY_MESSAGE, Mesh, running
 
 Intrusion = Callable[[DeliverMessage], Coroutine[Any, Any, None]]
@@ -96,11 +95,16 @@ async def test_a_message_stays_within_its_tenant(mesh: Mesh) -> None:
     assert found.process_instance_id == wanted
 
 
-async def test_transient_variables_are_for_starts_only(mesh: Mesh) -> None:
+async def test_the_answer_names_who_got_the_message_also_when_it_is_repeated(mesh: Mesh) -> None:
     await mesh.deploy(CATCH_MESSAGE)
-    await mesh.start("catching")
+    instance_id = await mesh.start("catching")
+    execution_id = await mesh.execution_at(instance_id, "e1")
+    correlation = Correlation(mesh.group, mesh.queries, mesh.starting)
+    ask = CorrelateAsk(name="paid", transient_variables=variables_of({"a": 1}), request_id="r")
 
-    with pytest.raises(Unimplemented):
-        await Correlation(mesh.group, mesh.queries, mesh.starting).correlate(
-            CorrelateAsk(name="paid", transient_variables=variables_of({"a": 1}))
-        )
+    first = await correlation.correlate(ask)
+    again = await correlation.correlate(ask)
+
+    assert (first.process_instance_id, first.execution_id) == (instance_id, execution_id)
+    assert again == first
+    assert await mesh.values(instance_id) == {}

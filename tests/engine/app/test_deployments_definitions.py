@@ -5,13 +5,14 @@ from collections.abc import Callable, Iterator
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import event
+from sqlalchemy import event, update
 
 from engine.app.definition_changes import ChangeState
 from engine.app.definitions import DefinitionCache, DefinitionCacheLimits, StartTarget
 from engine.app.unit_of_work import DefinitionSource
 from engine.kernel.definition import Definition
 from engine.kernel.errors import MissingDefinition, Refused
+from engine.storage import tables
 from tests.engine.app.repositories import (
     REGISTRY,
     World,
@@ -209,6 +210,23 @@ async def test_a_warm_cache_has_the_latest_versions(world: World) -> None:
 
     assert fresh.definitions.by_id(world.definition_id("a")).version == 2
     assert fresh.definitions.by_id(world.definition_id("b")).version == 1
+
+
+async def test_a_definition_that_is_refused_by_now_keeps_no_other_from_being_warm(world: World) -> None:
+    for key in ("a", "b"):
+        await world.deploy_model(bpmn(process(key)))
+    outdated = bpmn(process("a")).replace(b"</process>", b'<teleport id="t"/></process>')
+    broken = world.store.read(lambda reader: reader.latest("a", ""))
+    assert broken is not None
+    with world.database.engine.begin() as connection:
+        of_a = tables.resource.c.deployment_id == broken.deployment_id
+        connection.execute(update(tables.resource).where(of_a).values(bytes=outdated))
+    fresh = world_on(world.database)
+
+    assert fresh.definitions.warm() == 1
+
+    with pytest.raises(Refused, match="teleport"):
+        fresh.definitions.compiled(world.definition_id("a"))
 
 
 async def test_no_statement_of_the_repository_reads_a_whole_table(world: World) -> None:

@@ -49,6 +49,14 @@ BAD = {
         model(start("s", attributes='colour="red"')),
         "element 's': expected only attributes .* 'colour'",
     ),
+    "neither true nor false": (
+        model(start(), user_task("a", attributes='flowable:async="perhaps"'), flows("s>a")),
+        "element 'a': expected async to be true or false, found 'perhaps'",
+    ),
+    "a process that may be executable": (
+        document(process(start(), attributes='isExecutable="maybe"')),
+        "element 'p': expected isExecutable to be true or false, found 'maybe'",
+    ),
     "two plain starts": (model(start("s1"), start("s2")), "element 's2': expected one plain start event"),
     "an empty process": (model(), "element 'p': expected flow elements"),
     "a broken expression": (model(start(), flow("s", "e", "${1 +}"), end()), "element 's-e': condition:"),
@@ -71,6 +79,30 @@ BAD = {
     "a loop of nothing": (
         model(start(), user_task("a", loop("")), flows("s>a")),
         "expected a loopCardinality or a collection",
+    ),
+    "a loop of many": (
+        model(start(), user_task("a", loop("many")), flows("s>a")),
+        "element 'a': expected the loopCardinality to be a whole number from 0 on, found 'many'",
+    ),
+    "a loop of less than nothing": (
+        model(start(), user_task("a", loop("-3")), flows("s>a")),
+        "element 'a': expected the loopCardinality to be a whole number from 0 on, found '-3'",
+    ),
+    "a priority in words": (
+        model(start(), user_task("a", attributes='flowable:priority="high"'), flows("s>a")),
+        "element 'a': expected the priority to be a whole number, found 'high'",
+    ),
+    "a due date in words": (
+        model(start(), user_task("a", attributes='flowable:dueDate="tomorrow"'), flows("s>a")),
+        "element 'a': the due date: expected an ISO 8601 date .* found 'tomorrow'",
+    ),
+    "retries in words": (
+        model(start(), user_task("a", attributes='flowable:failedJobRetryTimeCycle="often"'), flows("s>a")),
+        "element 'a': expected a failedJobRetryTimeCycle such as R5/PT10S, found 'often'",
+    ),
+    "retries without a pause": (
+        model(start(), user_task("a", attributes='flowable:failedJobRetryTimeCycle="R3/PT"'), flows("s>a")),
+        "element 'a': expected a failedJobRetryTimeCycle such as R5/PT10S, found 'R3/PT'",
     ),
     "a task after an event gateway": (
         model(start(), '<eventBasedGateway id="g"/>', user_task("a"), flows("s>g>a")),
@@ -123,6 +155,13 @@ def test_nesting_is_bounded() -> None:
 
     with pytest.raises(InvalidModel, match="nested at most"):
         compiled(f"<definitions {NAMESPACES}>{deep}</definitions>")
+
+
+def test_a_problem_is_told_once() -> None:
+    with pytest.raises(InvalidModel) as caught:
+        compiled(model(start(), user_task("a", attributes='flowable:assignee="${x y}"'), flows("s>a")))
+
+    assert len(caught.value.problems) == 1
 
 
 def test_all_problems_are_told_at_once_in_order_of_lines() -> None:

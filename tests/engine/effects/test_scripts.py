@@ -2,10 +2,12 @@
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from engine.effects.script_processes import ScriptProcesses
 from engine.effects.scripts import JavaScript, ScriptLimits
 from engine.kernel.env import ScriptError
 from engine.kernel.errors import BpmnError
@@ -173,6 +175,57 @@ def test_reading_the_outcome_is_within_the_limit_too() -> None:
 
     with pytest.raises(ScriptError, match="script_seconds"):
         engine.run("javascript", "({toJSON() { while (true) {} }})", {}, Execution())
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "/(a+)+$/.test('aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa!')",
+        "Array.prototype.indexOf.call({length: 2 ** 53 - 1}, 1)",
+        "try { Array.prototype.indexOf.call({length: 2 ** 53 - 1}, 1) } finally { 1 }",
+    ],
+)
+def test_a_single_step_that_does_not_end_ends_at_the_limit_and_scripts_go_on(source: str) -> None:
+    engine = JavaScript(ScriptLimits(script_seconds=0.05))
+
+    with pytest.raises(ScriptError, match="script_seconds"):
+        engine.run("javascript", source, {}, Execution())
+
+    assert engine.run("javascript", "1 + 1", {}, Execution())[0] == 2
+
+
+def test_a_process_that_has_ended_while_idle_is_replaced() -> None:
+    processes = ScriptProcesses()
+    engine = JavaScript(processes=processes)
+    engine.run("javascript", "1", {}, Execution())
+    (idle,) = processes._idle
+    idle.kill()
+    idle.wait()
+
+    assert engine.run("javascript", "1 + 1", {}, Execution())[0] == 2
+    processes.close()
+
+
+def test_no_process_is_left_when_they_are_closed() -> None:
+    processes = ScriptProcesses()
+    JavaScript(processes=processes).run("javascript", "1", {}, Execution())
+    (idle,) = processes._idle
+
+    processes.close()
+
+    assert idle.returncode == 0
+
+
+def test_a_process_of_scripts_knows_nothing_of_the_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FLOWLOOM_ENGINE_DATABASE_URL", "mysql://flowloom:secret@db/flowloom")
+    processes = ScriptProcesses()
+    JavaScript(processes=processes).run("javascript", "1", {}, Execution())
+    (idle,) = processes._idle
+
+    environment = Path(f"/proc/{idle.pid}/environ").read_bytes()
+
+    processes.close()
+    assert b"secret" not in environment
 
 
 def test_a_greedy_script_ends_at_its_limit() -> None:

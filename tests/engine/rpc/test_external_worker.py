@@ -381,3 +381,24 @@ async def test_a_worker_on_a_stream_serves_instances_that_run_by_themselves(tmp_
         await eventually(all_done, 5.0)
         stream.cancel()
         await asyncio.wait([serving])
+
+
+async def test_a_worker_in_a_loop_is_told_its_number_and_how_many_there_are(engine: Engine) -> None:
+    looped = document(
+        "looped",
+        '<startEvent id="s"/><sequenceFlow id="f1" sourceRef="s" targetRef="work"/>'
+        '<serviceTask id="work" flowable:type="external-worker" flowable:topic="mail">'
+        "<multiInstanceLoopCharacteristics><loopCardinality>2</loopCardinality></multiInstanceLoopCharacteristics>"
+        "</serviceTask>",
+    )
+    await engine.deploy(looped)
+    await engine.start("looped", name="kermit")
+
+    told: list[dict[str, Any]] = []
+    for _ in range(2):
+        (job,) = await acquire(engine)
+        told.append({v.name: json_format.MessageToDict(v.value) for v in job.variables})
+        await engine.worker.CompleteJob(pb.CompleteJobRequest(job_id=job.id, worker_id="w"))
+
+    told.sort(key=lambda found: found["loopCounter"])
+    assert told == [{"name": "kermit", "nrOfInstances": 2, "loopCounter": number} for number in (0, 1)]

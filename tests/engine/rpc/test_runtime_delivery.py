@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 from flowloom.engine.v1 import runtime_service_pb2 as pb
 
@@ -199,3 +201,35 @@ async def test_a_repeated_message_that_started_an_instance_starts_no_other(mesh:
 
     assert again == first
     assert (await mesh.runtime.ListProcessInstances(pb.ListProcessInstancesRequest())).total == 1
+
+
+async def test_an_asynchronous_signal_is_answered_before_its_deliveries_which_follow(mesh: Mesh) -> None:
+    await mesh.deploy(CATCH_SIGNAL)
+    instance_id = await mesh.start("listening")
+    request = pb.SendSignalRequest(signal_name="alarm")
+    setattr(request, "async", True)
+
+    await mesh.runtime.SendSignal(request)
+
+    async with asyncio.timeout(10):
+        while await mesh.task_names(instance_id) != ["After"]:
+            pass
+
+
+@pytest.mark.parametrize(("action", "name"), [("messageEventReceived", "paid"), ("signalEventReceived", "alarm")])
+async def test_an_action_may_bring_transient_variables(mesh: Mesh, action: str, name: str) -> None:
+    await mesh.deploy(CATCH_MESSAGE, CATCH_SIGNAL)
+    instance_id = await mesh.start("catching" if name == "paid" else "listening")
+    execution_id = await mesh.execution_at(instance_id, "e1")
+
+    await mesh.runtime.ExecuteExecutionAction(
+        pb.ExecuteExecutionActionRequest(
+            execution_id=execution_id,
+            action=action,
+            message_name=name,
+            signal_name=name,
+            transient_variables=variables(a=1),
+        )
+    )
+
+    assert (await mesh.task_names(instance_id), await mesh.values(instance_id)) == (["After"], {})

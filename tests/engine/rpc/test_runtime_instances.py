@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from flowloom.engine.v1 import process_instance_pb2
+from flowloom.engine.v1 import process_instance_pb2, variable_pb2
 from flowloom.engine.v1 import runtime_service_pb2 as pb
 from flowloom.engine.v1 import task_service_pb2 as ts
 from google.protobuf import json_format
@@ -294,6 +294,29 @@ async def test_a_migrated_instance_goes_on_by_the_other_version(mesh: Mesh) -> N
 
     assert await mesh.task_names(instance_id) == ["Sign"]
     assert await mesh.values(instance_id) == {"migrated": True}
+
+
+async def test_a_migration_to_an_unknown_definition_is_not_found(mesh: Mesh) -> None:
+    await mesh.deploy(ONE_TASK)
+    instance_id = await mesh.start("one")
+
+    with refusing("NOT_FOUND", "process-definition-not-found"):
+        await mesh.runtime.MigrateProcessInstance(
+            pb.MigrateProcessInstanceRequest(process_instance_id=instance_id, to_process_definition_id="one:9:none")
+        )
+
+
+async def test_a_variable_of_an_instance_with_an_unknown_scope_is_refused(mesh: Mesh) -> None:
+    await mesh.deploy(ONE_TASK)
+    instance_id = await mesh.start("one")
+
+    with refusing("INVALID_ARGUMENT", "unknown-scope"):
+        request = pb.CreateProcessInstanceVariablesRequest(
+            process_instance_id=instance_id,
+            variables=[variable_pb2.Variable(name="x", value=variable("x", 1).value, scope="galaxy")],
+        )
+        _ = [found async for found in mesh.runtime.CreateProcessInstanceVariables(request)]
+    assert await mesh.values(instance_id) == {}
 
 
 async def test_a_migration_that_cannot_work_is_told_and_not_done(mesh: Mesh) -> None:

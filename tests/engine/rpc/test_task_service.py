@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from flowloom.engine.v1 import runtime_service_pb2 as rt
 from flowloom.engine.v1 import task_service_pb2 as pb
 from google.protobuf import json_format
@@ -327,3 +328,32 @@ async def test_events_tell_of_remarks_and_links(mesh: Mesh) -> None:
 async def test_remarks_on_an_unknown_task_are_not_found(mesh: Mesh) -> None:
     with refusing("NOT_FOUND"):
         await mesh.tasks.ListTaskComments(pb.ListTaskCommentsRequest(task_id="nothing")).read()
+
+
+async def _told(mesh: Mesh, task_id: str) -> list[tuple[str, list[str], str]]:
+    found = mesh.tasks.ListTaskEvents(pb.ListTaskEventsRequest(task_id=task_id))
+    return [(event.action, list(event.message), event.user_id) async for event in found][::-1]
+
+
+@pytest.mark.parametrize("is_standalone", [False, True])
+async def test_events_tell_of_claims_and_assignments(mesh: Mesh, is_standalone: bool) -> None:
+    if is_standalone:
+        task_id = (await mesh.tasks.CreateTask(pb.CreateTaskRequest(name="x"))).id
+    else:
+        await mesh.deploy(ONE_TASK)
+        task_id = (await mesh.task(await mesh.start("one"))).id
+    by = [("x-user", "piggy")]
+
+    await mesh.tasks.ClaimTask(pb.ClaimTaskRequest(task_id=task_id, assignee="kermit"), metadata=by)
+    await mesh.tasks.UnclaimTask(pb.UnclaimTaskRequest(task_id=task_id), metadata=by)
+    await mesh.tasks.UpdateTask(
+        pb.UpdateTaskRequest(task_id=task_id, owner="gonzo", assignee="fozzie", name="y"), metadata=by
+    )
+    await mesh.tasks.UpdateTask(pb.UpdateTaskRequest(task_id=task_id, name="z"), metadata=by)
+
+    assert await _told(mesh, task_id) == [
+        ("AddUserLink", ["kermit", "assignee"], "piggy"),
+        ("DeleteUserLink", ["", "assignee"], "piggy"),
+        ("AddUserLink", ["fozzie", "assignee"], "piggy"),
+        ("AddUserLink", ["gonzo", "owner"], "piggy"),
+    ]

@@ -7,9 +7,11 @@ from typing import Any
 
 import pytest
 
+from engine.app.group_commit import GroupCommit, GroupCommitSettings
 from engine.kernel import commands as cmd
 from engine.kernel.values import Variable
 from engine.storage import tables
+from engine.storage.unit_of_work import SqlUnitOfWork
 from mesh.db.database import Database, DatabaseSettings, open_database
 from mesh.db.errors import ConnectionLost, DuplicateKey, TransactionConflict
 from mesh.errors import ResourceExhausted, Unavailable
@@ -280,6 +282,13 @@ async def test_stopping_carries_out_what_waits_and_refuses_what_comes(database: 
         with pytest.raises(Unavailable):
             await bench.start(definition)
         assert len(bench.rows(tables.instance)) == 20
+
+
+async def test_what_never_started_can_be_stopped(database: Database) -> None:
+    async with running(database) as bench:
+        never = GroupCommit(lambda: SqlUnitOfWork(database), bench.world, GroupCommitSettings(), writers=1)
+
+        await never.stop()
 
 
 async def test_a_caller_that_gives_up_before_its_turn_changes_nothing(database: Database) -> None:

@@ -680,7 +680,7 @@ class ChangeProcessInstanceStateRequest(_message.Message):
 
     @_builtins.property
     def local_variables(self) -> _containers.RepeatedCompositeFieldContainer[_variable_pb2.Variable]:
-        """Local variables of each element that is started."""
+        """Local variables of each element that is started; of a multi-instance activity, seen by all its turns."""
 
     def __init__(
         self,

@@ -267,6 +267,7 @@ class RuntimeServiceServicer:
         """Starts an instance by definition id, by key (the latest version, or the one told) or by message.
         NOT_FOUND: no such definition, version or message start event. FAILED_PRECONDITION: the definition is suspended, or
         the model fails. INVALID_ARGUMENT: not exactly one of the three ways; variables.
+        UNIMPLEMENTED: callback_id, callback_type, reference_id, reference_type: there is no engine but this to call back.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -289,8 +290,9 @@ class RuntimeServiceServicer:
 
     def UpdateProcessInstance(self, request, context):
         """Suspends, activates, claims or unclaims an instance (`action`), or changes the fields that are given.
-        NOT_FOUND: no such instance. ALREADY_EXISTS: it is already in that state. FAILED_PRECONDITION: claimed by another.
-        INVALID_ARGUMENT: unknown action; neither an action nor a field.
+        NOT_FOUND: no such instance. ALREADY_EXISTS: it is already in that state.
+        INVALID_ARGUMENT: unknown action; neither an action nor a field. UNIMPLEMENTED: claim, unclaim, and the fields assignee,
+        owner and due_date: nobody holds an instance here, only its tasks.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -298,7 +300,7 @@ class RuntimeServiceServicer:
 
     def DeleteProcessInstance(self, request, context):
         """Deletes a running instance and those that it called; the history shows them as terminated.
-        NOT_FOUND: no such instance.
+        NOT_FOUND: no such instance. FAILED_PRECONDITION: another instance called it: that one is to be deleted.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -306,7 +308,8 @@ class RuntimeServiceServicer:
 
     def BulkDeleteProcessInstances(self, request, context):
         """DeleteProcessInstance for many, all or none (`action` is delete).
-        NOT_FOUND: one is unknown. INVALID_ARGUMENT: another action, no ids.
+        NOT_FOUND: one is unknown. FAILED_PRECONDITION: one was called by another instance.
+        INVALID_ARGUMENT: another action, no ids or more than 1000.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -324,7 +327,8 @@ class RuntimeServiceServicer:
     def MigrateProcessInstance(self, request, context):
         """Moves an instance to another definition, its tokens as mapped or to the element with the same id.
         NOT_FOUND: no such instance or definition. FAILED_PRECONDITION: a token cannot go where it should.
-        INVALID_ARGUMENT: no target; a mapping that names an unknown element.
+        INVALID_ARGUMENT: no target; a mapping that names an unknown element. UNIMPLEMENTED: a mapping to several elements,
+        with a new assignee or with local variables.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -572,9 +576,12 @@ class RuntimeServiceServicer:
 
     def SendSignal(self, request, context):
         """Delivers a signal to all that wait for it, start events included; or only to one instance and those that it
-        called. With `async` as jobs, afterwards. That nobody waits is no error. The PUT form is Flowable's
-        signalEventReceived. INVALID_ARGUMENT: no name, async together with variables, unknown action.
-        NOT_FOUND: no such instance. FAILED_PRECONDITION: the model fails in an instance that is reached in this command.
+        called. That nobody waits is no error. The PUT form is Flowable's signalEventReceived.
+        To all, each receiver is a delivery of its own, kept until it is made: the answer waits for them for some seconds
+        (with `async` not at all), and a receiver whose model fails is tried again later, up to five times, while the
+        sender is answered OK. To one instance, each instance of its tree is reached by this call.
+        INVALID_ARGUMENT: no name, async together with variables, unknown action.
+        NOT_FOUND: no such instance. FAILED_PRECONDITION: process_instance_id is given, and the model fails there.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -30,6 +30,7 @@ class RuntimeServiceStub:
     """Starts an instance by definition id, by key (the latest version, or the one told) or by message.
     NOT_FOUND: no such definition, version or message start event. FAILED_PRECONDITION: the definition is suspended, or
     the model fails. INVALID_ARGUMENT: not exactly one of the three ways; variables.
+    UNIMPLEMENTED: callback_id, callback_type, reference_id, reference_type: there is no engine but this to call back.
     """
     GetProcessInstance: _aio.UnaryUnaryMultiCallable[_runtime_service_pb2.GetProcessInstanceRequest, _process_instance_pb2.ProcessInstance]
     """One running instance. NOT_FOUND: no such instance, or it is over (then the history has it)."""
@@ -39,16 +40,18 @@ class RuntimeServiceStub:
     """
     UpdateProcessInstance: _aio.UnaryUnaryMultiCallable[_runtime_service_pb2.UpdateProcessInstanceRequest, _process_instance_pb2.ProcessInstance]
     """Suspends, activates, claims or unclaims an instance (`action`), or changes the fields that are given.
-    NOT_FOUND: no such instance. ALREADY_EXISTS: it is already in that state. FAILED_PRECONDITION: claimed by another.
-    INVALID_ARGUMENT: unknown action; neither an action nor a field.
+    NOT_FOUND: no such instance. ALREADY_EXISTS: it is already in that state.
+    INVALID_ARGUMENT: unknown action; neither an action nor a field. UNIMPLEMENTED: claim, unclaim, and the fields assignee,
+    owner and due_date: nobody holds an instance here, only its tasks.
     """
     DeleteProcessInstance: _aio.UnaryUnaryMultiCallable[_runtime_service_pb2.DeleteProcessInstanceRequest, _runtime_service_pb2.DeleteProcessInstanceResponse]
     """Deletes a running instance and those that it called; the history shows them as terminated.
-    NOT_FOUND: no such instance.
+    NOT_FOUND: no such instance. FAILED_PRECONDITION: another instance called it: that one is to be deleted.
     """
     BulkDeleteProcessInstances: _aio.UnaryUnaryMultiCallable[_runtime_service_pb2.BulkDeleteProcessInstancesRequest, _runtime_service_pb2.BulkDeleteProcessInstancesResponse]
     """DeleteProcessInstance for many, all or none (`action` is delete).
-    NOT_FOUND: one is unknown. INVALID_ARGUMENT: another action, no ids.
+    NOT_FOUND: one is unknown. FAILED_PRECONDITION: one was called by another instance.
+    INVALID_ARGUMENT: another action, no ids or more than 1000.
     """
     ChangeProcessInstanceState: _aio.UnaryUnaryMultiCallable[_runtime_service_pb2.ChangeProcessInstanceStateRequest, _runtime_service_pb2.ChangeProcessInstanceStateResponse]
     """Moves tokens: cancels those at some elements and starts others.
@@ -58,7 +61,8 @@ class RuntimeServiceStub:
     MigrateProcessInstance: _aio.UnaryUnaryMultiCallable[_runtime_service_pb2.MigrateProcessInstanceRequest, _runtime_service_pb2.MigrateProcessInstanceResponse]
     """Moves an instance to another definition, its tokens as mapped or to the element with the same id.
     NOT_FOUND: no such instance or definition. FAILED_PRECONDITION: a token cannot go where it should.
-    INVALID_ARGUMENT: no target; a mapping that names an unknown element.
+    INVALID_ARGUMENT: no target; a mapping that names an unknown element. UNIMPLEMENTED: a mapping to several elements,
+    with a new assignee or with local variables.
     """
     ValidateProcessInstanceMigration: _aio.UnaryUnaryMultiCallable[_runtime_service_pb2.ValidateProcessInstanceMigrationRequest, _runtime_service_pb2.ValidateProcessInstanceMigrationResponse]
     """Says what would keep MigrateProcessInstance from working; changes nothing.
@@ -156,9 +160,12 @@ class RuntimeServiceStub:
     """The bytes of a binary variable by its own id. NOT_FOUND: no such variable, or it is not binary."""
     SendSignal: _aio.UnaryUnaryMultiCallable[_runtime_service_pb2.SendSignalRequest, _runtime_service_pb2.SendSignalResponse]
     """Delivers a signal to all that wait for it, start events included; or only to one instance and those that it
-    called. With `async` as jobs, afterwards. That nobody waits is no error. The PUT form is Flowable's
-    signalEventReceived. INVALID_ARGUMENT: no name, async together with variables, unknown action.
-    NOT_FOUND: no such instance. FAILED_PRECONDITION: the model fails in an instance that is reached in this command.
+    called. That nobody waits is no error. The PUT form is Flowable's signalEventReceived.
+    To all, each receiver is a delivery of its own, kept until it is made: the answer waits for them for some seconds
+    (with `async` not at all), and a receiver whose model fails is tried again later, up to five times, while the
+    sender is answered OK. To one instance, each instance of its tree is reached by this call.
+    INVALID_ARGUMENT: no name, async together with variables, unknown action.
+    NOT_FOUND: no such instance. FAILED_PRECONDITION: process_instance_id is given, and the model fails there.
     """
     CorrelateMessage: _aio.UnaryUnaryMultiCallable[_runtime_service_pb2.CorrelateMessageRequest, _runtime_service_pb2.CorrelateMessageResponse]
     """Delivers a message to the one subscription that it fits: of an instance (or one that it called), or of the
@@ -183,6 +190,7 @@ class RuntimeServiceServicer(metaclass=_abc_1.ABCMeta):
         """Starts an instance by definition id, by key (the latest version, or the one told) or by message.
         NOT_FOUND: no such definition, version or message start event. FAILED_PRECONDITION: the definition is suspended, or
         the model fails. INVALID_ARGUMENT: not exactly one of the three ways; variables.
+        UNIMPLEMENTED: callback_id, callback_type, reference_id, reference_type: there is no engine but this to call back.
         """
 
     @_abc_1.abstractmethod
@@ -210,8 +218,9 @@ class RuntimeServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_runtime_service_pb2.UpdateProcessInstanceRequest, _abc.Awaitable[_process_instance_pb2.ProcessInstance]],
     ) -> _abc.Awaitable[_process_instance_pb2.ProcessInstance]:
         """Suspends, activates, claims or unclaims an instance (`action`), or changes the fields that are given.
-        NOT_FOUND: no such instance. ALREADY_EXISTS: it is already in that state. FAILED_PRECONDITION: claimed by another.
-        INVALID_ARGUMENT: unknown action; neither an action nor a field.
+        NOT_FOUND: no such instance. ALREADY_EXISTS: it is already in that state.
+        INVALID_ARGUMENT: unknown action; neither an action nor a field. UNIMPLEMENTED: claim, unclaim, and the fields assignee,
+        owner and due_date: nobody holds an instance here, only its tasks.
         """
 
     @_abc_1.abstractmethod
@@ -221,7 +230,7 @@ class RuntimeServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_runtime_service_pb2.DeleteProcessInstanceRequest, _abc.Awaitable[_runtime_service_pb2.DeleteProcessInstanceResponse]],
     ) -> _abc.Awaitable[_runtime_service_pb2.DeleteProcessInstanceResponse]:
         """Deletes a running instance and those that it called; the history shows them as terminated.
-        NOT_FOUND: no such instance.
+        NOT_FOUND: no such instance. FAILED_PRECONDITION: another instance called it: that one is to be deleted.
         """
 
     @_abc_1.abstractmethod
@@ -231,7 +240,8 @@ class RuntimeServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_runtime_service_pb2.BulkDeleteProcessInstancesRequest, _abc.Awaitable[_runtime_service_pb2.BulkDeleteProcessInstancesResponse]],
     ) -> _abc.Awaitable[_runtime_service_pb2.BulkDeleteProcessInstancesResponse]:
         """DeleteProcessInstance for many, all or none (`action` is delete).
-        NOT_FOUND: one is unknown. INVALID_ARGUMENT: another action, no ids.
+        NOT_FOUND: one is unknown. FAILED_PRECONDITION: one was called by another instance.
+        INVALID_ARGUMENT: another action, no ids or more than 1000.
         """
 
     @_abc_1.abstractmethod
@@ -253,7 +263,8 @@ class RuntimeServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _abc.Awaitable[_runtime_service_pb2.MigrateProcessInstanceResponse]:
         """Moves an instance to another definition, its tokens as mapped or to the element with the same id.
         NOT_FOUND: no such instance or definition. FAILED_PRECONDITION: a token cannot go where it should.
-        INVALID_ARGUMENT: no target; a mapping that names an unknown element.
+        INVALID_ARGUMENT: no target; a mapping that names an unknown element. UNIMPLEMENTED: a mapping to several elements,
+        with a new assignee or with local variables.
         """
 
     @_abc_1.abstractmethod
@@ -549,9 +560,12 @@ class RuntimeServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_runtime_service_pb2.SendSignalRequest, _abc.Awaitable[_runtime_service_pb2.SendSignalResponse]],
     ) -> _abc.Awaitable[_runtime_service_pb2.SendSignalResponse]:
         """Delivers a signal to all that wait for it, start events included; or only to one instance and those that it
-        called. With `async` as jobs, afterwards. That nobody waits is no error. The PUT form is Flowable's
-        signalEventReceived. INVALID_ARGUMENT: no name, async together with variables, unknown action.
-        NOT_FOUND: no such instance. FAILED_PRECONDITION: the model fails in an instance that is reached in this command.
+        called. That nobody waits is no error. The PUT form is Flowable's signalEventReceived.
+        To all, each receiver is a delivery of its own, kept until it is made: the answer waits for them for some seconds
+        (with `async` not at all), and a receiver whose model fails is tried again later, up to five times, while the
+        sender is answered OK. To one instance, each instance of its tree is reached by this call.
+        INVALID_ARGUMENT: no name, async together with variables, unknown action.
+        NOT_FOUND: no such instance. FAILED_PRECONDITION: process_instance_id is given, and the model fails there.
         """
 
     @_abc_1.abstractmethod

@@ -227,7 +227,8 @@ class TaskServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def BulkUpdateTasks(self, request, context):
-        """Changes several tasks alike, all or none. Errors as UpdateTask; also INVALID_ARGUMENT: no task_ids.
+        """Changes several tasks alike, all or none; where standalone tasks and tasks of instances are mixed, all or none of each
+        kind, those of instances first. Errors as UpdateTask; also INVALID_ARGUMENT: no task_ids or more than 1000.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

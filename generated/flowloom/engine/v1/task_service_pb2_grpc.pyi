@@ -34,7 +34,9 @@ class TaskServiceStub:
     NOT_FOUND: no such task. FAILED_PRECONDITION: suspended. INVALID_ARGUMENT: an unknown name in `clear`.
     """
     BulkUpdateTasks: _aio.UnaryUnaryMultiCallable[_task_service_pb2.BulkUpdateTasksRequest, _task_service_pb2.BulkUpdateTasksResponse]
-    """Changes several tasks alike, all or none. Errors as UpdateTask; also INVALID_ARGUMENT: no task_ids."""
+    """Changes several tasks alike, all or none; where standalone tasks and tasks of instances are mixed, all or none of each
+    kind, those of instances first. Errors as UpdateTask; also INVALID_ARGUMENT: no task_ids or more than 1000.
+    """
     DeleteTask: _aio.UnaryUnaryMultiCallable[_task_service_pb2.DeleteTaskRequest, _task_service_pb2.DeleteTaskResponse]
     """Deletes a standalone task.
     NOT_FOUND: no such task. PERMISSION_DENIED: it belongs to a process instance.
@@ -156,7 +158,9 @@ class TaskServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _task_service_pb2.BulkUpdateTasksRequest,
         context: _aio.ServicerContext[_task_service_pb2.BulkUpdateTasksRequest, _abc.Awaitable[_task_service_pb2.BulkUpdateTasksResponse]],
     ) -> _abc.Awaitable[_task_service_pb2.BulkUpdateTasksResponse]:
-        """Changes several tasks alike, all or none. Errors as UpdateTask; also INVALID_ARGUMENT: no task_ids."""
+        """Changes several tasks alike, all or none; where standalone tasks and tasks of instances are mixed, all or none of each
+        kind, those of instances first. Errors as UpdateTask; also INVALID_ARGUMENT: no task_ids or more than 1000.
+        """
 
     @_abc_1.abstractmethod
     def DeleteTask(
