@@ -15,8 +15,9 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import grpc
+from google.protobuf.message import DecodeError
 
-from mesh.errors import DomainError, Unavailable, Unimplemented
+from mesh.errors import DomainError, InvalidArgument, Unavailable, Unimplemented
 from mesh.ids import IdSource
 from mesh.rpc_errors import CODES, refuse
 from mesh.telemetry import call_context
@@ -105,7 +106,8 @@ def guarded_handler(
     """Return the handler with the guard around its behaviour. `method` is its path, `/package.Service/Method`."""
     guard = _Guard(method, observe, new_incident, gate)
     found: Any = handler
-    codec = (found.request_deserializer, found.response_serializer)
+    reads = found.request_deserializer
+    codec = (reads if found.request_streaming or reads is None else _reader(reads), found.response_serializer)
     if not found.response_streaming:
         if found.request_streaming:
             return grpc.stream_unary_rpc_method_handler(guard.unary(found.stream_unary), *codec)
@@ -113,6 +115,34 @@ def guarded_handler(
     if found.request_streaming:
         return grpc.stream_stream_rpc_method_handler(guard.streaming(found.stream_stream), *codec)
     return grpc.unary_stream_rpc_method_handler(guard.streaming(found.unary_stream), *codec)
+
+
+class _Unreadable:
+    """Stands for a request whose bytes are no such message, or nested deeper than messages may be."""
+
+    __slots__ = ("why",)
+
+    def __init__(self, why: str) -> None:
+        self.why = why
+
+
+def _reader(deserialize: Callable[[bytes], Any]) -> Callable[[bytes], Any]:
+    """Read a request; what cannot be read is left to the guard, as gRPC would make an internal error of it."""
+
+    def read(data: bytes) -> Any:
+        try:
+            return deserialize(data)
+        except DecodeError as error:
+            return _Unreadable(str(error))
+
+    return read
+
+
+def _unreadable(request: _Unreadable) -> InvalidArgument:
+    why = request.why.rpartition(": ")[2]
+    if "MaxDepth" in why:
+        why = "it is nested deeper than 100 messages (limit: message_depth; a JSON value takes two for each level)"
+    return InvalidArgument("malformed-request", f"expected a request that can be read, found that {why}")
 
 
 class _GuardedGeneric(grpc.GenericRpcHandler):
@@ -193,6 +223,8 @@ class _Guard:
             try:
                 if gate.is_closed:
                     raise _closed()
+                if type(request) is _Unreadable:
+                    raise _unreadable(request)
                 response = await behaviour(request, context)
             except BaseException as raised:
                 await self._end(context, raised, began)
@@ -217,6 +249,8 @@ class _Guard:
             try:
                 if gate.is_closed:
                     raise _closed()
+                if type(request) is _Unreadable:
+                    raise _unreadable(request)
                 async with contextlib.aclosing(behaviour(request, context)) as responses:
                     async for response in responses:
                         yield response

@@ -105,7 +105,8 @@ def listed(kind: type[M], found: Listed[V], convert: Callable[[V], Message]) -> 
 
 def message_of(kind: type[M], view: msgspec.Struct, **more: Any) -> M:
     """Return a view as a message: what a view does not have is absent."""
-    for name in _shared(kind, view.__class__):
+    key: Any = kind
+    for name in _shared(key, view.__class__):
         value = getattr(view, name)
         if value:
             more[name] = timestamp(value) if value.__class__ is datetime else value

@@ -93,7 +93,7 @@ async def _continuations(channel: grpc.aio.Channel, engine: RunningEngine, datab
     return ratio_line("asynchronous continuations against 2,000 jobs/s", rate.median / 2000, "≥ 1", details)
 
 
-async def _drained(runtime: "runtime_service_pb2_grpc.RuntimeServiceAsyncStub", key: str) -> None:
+async def _drained(runtime: runtime_service_pb2_grpc.RuntimeServiceStub, key: str) -> None:
     """Wait until no instance of the process is left; a look is rare enough to cost nothing beside the work."""
     request = runtime_service_pb2.ListProcessInstancesRequest(process_definition_key=key, size=1)
     while (await runtime.ListProcessInstances(request)).total:  # noqa: ASYNC110 - another process has to end them
@@ -142,7 +142,8 @@ async def _fired(channel: grpc.aio.Channel, count: int, until: datetime) -> list
 
 
 async def _stream(channel: grpc.aio.Channel) -> list[str]:
-    worker = asyncio.create_task(_work(channel, done := {}))
+    done: Done = {}
+    worker = asyncio.create_task(_work(channel, done))
     try:
         rates = [WORKED / await _crowd(channel, done, WORKED) for _ in range(ROUNDS)]
         delays = sorted(await _steadily(channel, done, WORKED_SLOWLY, SLOW_RATE))

@@ -24,7 +24,8 @@ class Kind:
 
     `send` sends it with the request id `REQUEST` and returns its answer (None: it answers nothing that must be the same
     again, as a job that is run). `steps`: it is more than one transaction, so its traces may be found half-way; the
-    retry finishes it all the same. `leases`: it changes nothing but leases, which no command's batch does.
+    retry finishes it all the same. `leases`: it changes nothing but leases, which no command's batch does. `looks`: it is
+    a look for work, which takes what it finds free and is repeated for ever.
     """
 
     name: str
@@ -32,6 +33,7 @@ class Kind:
     send: Callable[[Embedded, Facts], Awaitable[Any]]
     steps: bool = False
     leases: bool = False
+    looks: bool = False
 
 
 async def _instance(engine: Embedded, model: str, key: str, **values: Any) -> Facts:
@@ -401,10 +403,10 @@ KINDS: Final = {
         Kind(name="message", prepare=_of(models.MESSAGE, "message"), send=_correlate),
         Kind(name="trigger", prepare=lambda engine: _with_execution(engine, models.WAIT, "wait"), send=_trigger),
         Kind(name="signal", prepare=_listening, send=_broadcast),
-        Kind(name="timer", prepare=_of(models.TIMER, "timer"), send=_run_jobs),
-        Kind(name="timer-start", prepare=_just(models.EVERY_HOUR), send=_run_jobs),
-        Kind(name="async", prepare=_of(models.ASYNC, "async"), send=_run_jobs),
-        Kind(name="failing-job", prepare=_of(models.FAILING, "failing"), send=_run_jobs),
+        Kind(name="timer", prepare=_of(models.TIMER, "timer"), send=_run_jobs, looks=True),
+        Kind(name="timer-start", prepare=_just(models.EVERY_HOUR), send=_run_jobs, looks=True),
+        Kind(name="async", prepare=_of(models.ASYNC, "async"), send=_run_jobs, looks=True),
+        Kind(name="failing-job", prepare=_of(models.FAILING, "failing"), send=_run_jobs, looks=True),
         Kind(name="acquire", prepare=_external, send=_acquire, leases=True),
         Kind(name="complete-job", prepare=_leased, send=_complete_job),
         Kind(name="fail-job", prepare=_leased, send=_fail_job),

@@ -36,14 +36,19 @@ class Store:
         self._parsed = make_url(url)
         self.is_sqlite = self._parsed.get_backend_name() == "sqlite"
         self._mark = "?" if self.is_sqlite else "%s"
+        self._kept: Any = None
 
     @contextlib.contextmanager
     def _connected(self) -> Iterator[Any]:
-        connection: Any
         if self.is_sqlite:
-            connection = sqlite3.connect(self._parsed.database or "", isolation_level=None, timeout=10)
-        else:
-            connection = pymysql.connect(
+            # Not kept: an open one must not be carried over a fork.
+            with contextlib.closing(
+                sqlite3.connect(self._parsed.database or "", isolation_level=None, timeout=10)
+            ) as connection:
+                yield connection.cursor()
+            return
+        if self._kept is None:
+            self._kept = pymysql.connect(
                 host=self._parsed.host or "",
                 port=self._parsed.port or 3306,
                 user=self._parsed.username,
@@ -51,10 +56,13 @@ class Store:
                 autocommit=True,
                 charset="utf8mb4",
             )
-        try:
-            yield connection.cursor()
-        finally:
-            connection.close()
+        yield self._kept.cursor()
+
+    def has_deliveries(self) -> bool:
+        """Tell whether something that was thrown has not arrived."""
+        with self._connected() as cursor:
+            cursor.execute("SELECT 1 FROM delivery LIMIT 1")
+            return cursor.fetchone() is not None
 
     def rows(self) -> Rows:
         """All rows of all tables of the engine."""

@@ -6,6 +6,7 @@ Both databases are put through it at the same time, each by a process of its own
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -68,7 +69,9 @@ class Run:
 @pytest.fixture(scope="module")
 def runs(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Run]]:
     """Begin on every database that a chosen test asks for, all at once."""
-    folder: Path = tmp_path_factory.mktemp("crashes")
+    # In memory if there is such a place: processes die here, not machines.
+    memory = Path("/dev/shm")
+    folder = Path(tempfile.mkdtemp(dir=memory)) if memory.is_dir() else tmp_path_factory.mktemp("crashes")
     chosen = {item.callspec.params.get("database") for item in request.session.items if hasattr(item, "callspec")}
     started: dict[str, Run] = {}
     try:
@@ -83,6 +86,7 @@ def runs(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     finally:
         for run in started.values():
             run.end()
+        shutil.rmtree(folder)
 
 
 @pytest.mark.parametrize("kind", KINDS)

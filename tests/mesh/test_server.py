@@ -90,6 +90,18 @@ async def test_health_follows_the_dependencies() -> None:
     assert failures == {"database": "ConnectionError: no answer"}
 
 
+@pytest.mark.parametrize("method", ["OneToOne", "OneToMany"])
+async def test_a_request_that_cannot_be_read_is_an_invalid_argument(method: str) -> None:
+    async with Running(Echo()) as running:
+        kind = running.channel.unary_unary if method == "OneToOne" else running.channel.unary_stream
+        call = kind(f"/{SERVICE}/{method}")(b"\xff")
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await (call if method == "OneToOne" else call.read())
+
+    assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert "expected a request that can be read" in str(caught.value.details())
+
+
 async def test_a_server_whose_dependency_is_away_at_the_start_is_not_ready() -> None:
     running = Running(Echo())
     running.server.readiness.add_probe("database", Dependency(works=False))
