@@ -12,13 +12,19 @@ FAMILY: Final = ("http://camunda.org/schema/1.0/bpmn", "http://activiti.org/bpmn
 """Namespaces of extension attributes; a later one wins where several are given (Flowable's own first)."""
 MAX_BYTES: Final = 10 * 1024 * 1024
 MAX_DEPTH: Final = 128
+_TOO_DEEP: Final = f"expected elements nested at most {MAX_DEPTH} deep (limit: model_depth), found more"
 
 
 def parse(data: bytes, resource: str) -> Source:
     """Parse a document into its root source. Raises InvalidModel naming the resource, the line and what was found."""
     if len(data) > MAX_BYTES:
         raise InvalidModel(
-            resource, [Problem(element_id="", message=f"expected at most {MAX_BYTES} bytes, found {len(data)}")]
+            resource,
+            [
+                Problem(
+                    element_id="", message=f"expected at most {MAX_BYTES} bytes (limit: model_bytes), found {len(data)}"
+                )
+            ],
         )
     parser = etree.XMLParser(
         resolve_entities=False,
@@ -32,7 +38,9 @@ def parse(data: bytes, resource: str) -> Source:
         root = etree.fromstring(data, parser)
     except etree.XMLSyntaxError as error:
         line = error.lineno or 0
-        message = f"expected well-formed XML, found: {error.msg}"
+        # The library has a limit of its own, beyond ours.
+        too_deep = "Excessive depth" in (error.msg or "")
+        message = _TOO_DEEP if too_deep else f"expected well-formed XML, found: {error.msg}"
         raise InvalidModel(resource, [Problem(element_id="", message=message, line=line)]) from None
     if root.getroottree().docinfo.doctype:
         raise InvalidModel(
@@ -43,8 +51,7 @@ def parse(data: bytes, resource: str) -> Source:
 
 def _source(element: Any, resource: str, depth: int) -> Source:
     if depth > MAX_DEPTH:
-        message = f"expected elements nested at most {MAX_DEPTH} deep, found more"
-        raise InvalidModel(resource, [Problem(element_id="", message=message, line=element.sourceline or 0)])
+        raise InvalidModel(resource, [Problem(element_id="", message=_TOO_DEEP, line=element.sourceline or 0)])
     namespace, tag = _split(element.tag)
     plain: dict[str, str] = {}
     family: dict[str, dict[str, str]] = {}

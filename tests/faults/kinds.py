@@ -24,8 +24,8 @@ class Kind:
 
     `send` sends it with the request id `REQUEST` and returns its answer (None: it answers nothing that must be the same
     again, as a job that is run). `steps`: it is more than one transaction, so its traces may be found half-way; the
-    retry finishes it all the same. `leases`: it changes nothing but leases, which no command's batch does. `looks`: it is
-    a look for work, which takes what it finds free and is repeated for ever.
+    retry finishes it all the same. `leases`: it changes nothing but leases, which no command's batch does.
+    `looks`: it is a look for work, which takes what it finds free and is repeated for ever.
     """
 
     name: str

@@ -150,10 +150,11 @@ def test_entities_are_never_resolved() -> None:
         compiled(bomb)
 
 
-def test_nesting_is_bounded() -> None:
-    deep = "<x>" * 200 + "</x>" * 200
+@pytest.mark.parametrize("depth", [200, 5000])
+def test_nesting_is_bounded(depth: int) -> None:
+    deep = "<x>" * depth + "</x>" * depth
 
-    with pytest.raises(InvalidModel, match="nested at most"):
+    with pytest.raises(InvalidModel, match=r"nested at most 128 deep \(limit: model_depth\)"):
         compiled(f"<definitions {NAMESPACES}>{deep}</definitions>")
 
 
