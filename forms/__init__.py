@@ -1,0 +1,1 @@
+"""Form definitions, their validation, submitted data. Calls no other service."""

@@ -1,0 +1,1 @@
+"""What can be set about forms, from `FLOWLOOM_FORMS_*`."""

@@ -1,0 +1,1 @@
+"""What can be set about identity, from `FLOWLOOM_IDENTITY_*`."""

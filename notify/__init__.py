@@ -1,0 +1,1 @@
+"""Reminders and messages to people: channels, templates, preferences, deliveries. Knows tasks from events only."""

@@ -1,0 +1,1 @@
+"""What notify needs of other systems, behind the ports of its use cases."""

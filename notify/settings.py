@@ -1,0 +1,1 @@
+"""What can be set about notify, from `FLOWLOOM_NOTIFY_*`."""
