@@ -26,6 +26,9 @@ RESOURCES = {
     "flowloom.history.v1.HistoricProcessInstance",
     "flowloom.history.v1.HistoricTaskInstance",
     "flowloom.history.v1.HistoricVariableInstance",
+    "flowloom.notify.v1.Delivery",
+    "flowloom.notify.v1.Preferences",
+    "flowloom.notify.v1.Template",
     "google.api.HttpBody",
     "google.protobuf.Struct",
     "google.protobuf.Value",
@@ -69,6 +72,9 @@ def test_the_descriptor_set_holds_the_methods_of_every_service() -> None:
         "flowloom.engine.v1.RuntimeService",
         "flowloom.engine.v1.TaskService",
         "flowloom.history.v1.HistoryService",
+        "flowloom.notify.v1.NotificationService",
+        "flowloom.notify.v1.PreferenceService",
+        "flowloom.notify.v1.TemplateService",
     }
 
 
@@ -149,7 +155,7 @@ def test_no_body_can_be_a_bare_scalar() -> None:
 
 
 def test_paths_are_those_of_flowable() -> None:
-    prefixes = ("/process-api/", "/external-job-api/")
+    prefixes = ("/process-api/", "/external-job-api/", "/notify-api/")
 
     assert broken({at.template: at.template.startswith(prefixes) for rpc in rpcs() for at in rpc.bindings}) == []
 
