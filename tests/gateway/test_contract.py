@@ -60,7 +60,7 @@ async def answers(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[dic
     endpoint = Endpoint(address="127.0.0.1", port=server.add_insecure_port("127.0.0.1:0"))
     await server.start()
     settings = GatewaySettings(port=free_port(), config_directory=str(tmp_path_factory.mktemp("edge")))
-    edge = open_edge(settings, edge_snapshot(settings, contract, dict.fromkeys(owners(contract), [endpoint])))
+    edge = open_edge(settings, edge_snapshot(settings, contract, {owner: [endpoint] for owner in owners(contract)}))
     try:
         await edge.start()
         async with client_of(settings.port) as client:
