@@ -1,1 +1,0 @@
-"""What forms needs of other systems, behind the ports of its use cases."""
