@@ -15,6 +15,7 @@ RESOURCES = {
     "flowloom.engine.v1.EventSubscription",
     "flowloom.engine.v1.Execution",
     "flowloom.engine.v1.ExternalWorkerJob",
+    "flowloom.engine.v1.FormReference",
     "flowloom.engine.v1.IdentityLink",
     "flowloom.engine.v1.Job",
     "flowloom.engine.v1.ProcessDefinition",
@@ -24,10 +25,16 @@ RESOURCES = {
     "flowloom.engine.v1.Task",
     "flowloom.engine.v1.TaskEvent",
     "flowloom.engine.v1.Variable",
+    "flowloom.forms.v1.FormDefinition",
+    "flowloom.forms.v1.FormDeployment",
+    "flowloom.forms.v1.FormInstance",
     "flowloom.history.v1.HistoricActivityInstance",
     "flowloom.history.v1.HistoricProcessInstance",
     "flowloom.history.v1.HistoricTaskInstance",
     "flowloom.history.v1.HistoricVariableInstance",
+    "flowloom.notify.v1.Delivery",
+    "flowloom.notify.v1.Preferences",
+    "flowloom.notify.v1.Template",
     "google.api.HttpBody",
     "google.protobuf.Struct",
     "google.protobuf.Value",
@@ -78,12 +85,18 @@ def test_the_descriptor_set_holds_the_methods_of_every_service() -> None:
 
     assert services == {
         "flowloom.engine.v1.ExternalWorkerService",
+        "flowloom.engine.v1.FormDataService",
         "flowloom.engine.v1.ManagementService",
         "flowloom.engine.v1.RepositoryService",
         "flowloom.engine.v1.RuntimeService",
         "flowloom.engine.v1.SagaService",
         "flowloom.engine.v1.TaskService",
+        "flowloom.forms.v1.FormRepositoryService",
+        "flowloom.forms.v1.FormService",
         "flowloom.history.v1.HistoryService",
+        "flowloom.notify.v1.NotificationService",
+        "flowloom.notify.v1.PreferenceService",
+        "flowloom.notify.v1.TemplateService",
         "flowloom.saga.v1.SagaParticipantService",
     }
 
@@ -165,7 +178,13 @@ def test_no_body_can_be_a_bare_scalar() -> None:
 
 
 def test_paths_are_those_of_flowable() -> None:
-    prefixes = ("/process-api/", "/external-job-api/", "/saga-api/")
+    prefixes = (
+        "/process-api/",
+        "/external-job-api/",
+        "/form-api/",
+        "/notify-api/",
+        "/saga-api/",
+    )
 
     assert broken({at.template: at.template.startswith(prefixes) for rpc in rpcs() for at in rpc.bindings}) == []
 
