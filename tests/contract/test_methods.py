@@ -26,6 +26,13 @@ RESOURCES = {
     "flowloom.history.v1.HistoricProcessInstance",
     "flowloom.history.v1.HistoricTaskInstance",
     "flowloom.history.v1.HistoricVariableInstance",
+    "flowloom.identity.v1.Group",
+    "flowloom.identity.v1.IdmEngine",
+    "flowloom.identity.v1.Membership",
+    "flowloom.identity.v1.Privilege",
+    "flowloom.identity.v1.Tenant",
+    "flowloom.identity.v1.User",
+    "flowloom.identity.v1.UserInfo",
     "google.api.HttpBody",
     "google.protobuf.Struct",
     "google.protobuf.Value",
@@ -69,6 +76,8 @@ def test_the_descriptor_set_holds_the_methods_of_every_service() -> None:
         "flowloom.engine.v1.RuntimeService",
         "flowloom.engine.v1.TaskService",
         "flowloom.history.v1.HistoryService",
+        "flowloom.identity.v1.AccessService",
+        "flowloom.identity.v1.IdentityService",
     }
 
 
@@ -148,8 +157,8 @@ def test_no_body_can_be_a_bare_scalar() -> None:
     assert broken({f"{rpc} {at.shape}": safe(rpc, at.body) for rpc in rpcs() for at in rpc.bindings}) == []
 
 
-def test_paths_are_those_of_flowable() -> None:
-    prefixes = ("/process-api/", "/external-job-api/")
+def test_paths_are_those_of_flowable_or_begin_with_the_service_that_has_more() -> None:
+    prefixes = ("/process-api/", "/external-job-api/", "/idm-api/", "/identity-api/", "/.well-known/")
 
     assert broken({at.template: at.template.startswith(prefixes) for rpc in rpcs() for at in rpc.bindings}) == []
 
