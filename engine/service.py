@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from importlib.metadata import version
 from typing import Final, cast
 
+import grpc
 from flowloom.engine.v1 import (
     external_worker_service_pb2_grpc,
     management_service_pb2_grpc,
@@ -64,7 +65,6 @@ from mesh.bus.embedded import EmbeddedBus
 from mesh.clock import Clock
 from mesh.db.database import DatabaseSettings, open_database
 from mesh.errors import Unavailable
-from mesh.guard import GuardedServer
 from mesh.ids import IdSource, shard_of
 
 __all__ = ["EngineService", "EngineSettings"]
@@ -241,7 +241,7 @@ class EngineService:
     async def _prune(self, before: datetime) -> int:
         return await self._commit.transact(lambda unit: prune_outbox(cast("SqlUnitOfWork", unit).writer, before))
 
-    def add_to(self, server: GuardedServer) -> None:
+    def add_to(self, server: grpc.aio.Server) -> None:
         """Register the servicers."""
         repository_service_pb2_grpc.add_RepositoryServiceServicer_to_server(self._repository, server)
         runtime_service_pb2_grpc.add_RuntimeServiceServicer_to_server(self._runtime, server)

@@ -15,6 +15,7 @@ RESOURCES = {
     "flowloom.engine.v1.EventSubscription",
     "flowloom.engine.v1.Execution",
     "flowloom.engine.v1.ExternalWorkerJob",
+    "flowloom.engine.v1.FormReference",
     "flowloom.engine.v1.IdentityLink",
     "flowloom.engine.v1.Job",
     "flowloom.engine.v1.ProcessDefinition",
@@ -22,6 +23,9 @@ RESOURCES = {
     "flowloom.engine.v1.Task",
     "flowloom.engine.v1.TaskEvent",
     "flowloom.engine.v1.Variable",
+    "flowloom.forms.v1.FormDefinition",
+    "flowloom.forms.v1.FormDeployment",
+    "flowloom.forms.v1.FormInstance",
     "flowloom.history.v1.HistoricActivityInstance",
     "flowloom.history.v1.HistoricProcessInstance",
     "flowloom.history.v1.HistoricTaskInstance",
@@ -33,6 +37,9 @@ RESOURCES = {
     "flowloom.identity.v1.Tenant",
     "flowloom.identity.v1.User",
     "flowloom.identity.v1.UserInfo",
+    "flowloom.notify.v1.Delivery",
+    "flowloom.notify.v1.Preferences",
+    "flowloom.notify.v1.Template",
     "google.api.HttpBody",
     "google.protobuf.Struct",
     "google.protobuf.Value",
@@ -71,13 +78,19 @@ def test_the_descriptor_set_holds_the_methods_of_every_service() -> None:
 
     assert services == {
         "flowloom.engine.v1.ExternalWorkerService",
+        "flowloom.engine.v1.FormDataService",
         "flowloom.engine.v1.ManagementService",
         "flowloom.engine.v1.RepositoryService",
         "flowloom.engine.v1.RuntimeService",
         "flowloom.engine.v1.TaskService",
+        "flowloom.forms.v1.FormRepositoryService",
+        "flowloom.forms.v1.FormService",
         "flowloom.history.v1.HistoryService",
         "flowloom.identity.v1.AccessService",
         "flowloom.identity.v1.IdentityService",
+        "flowloom.notify.v1.NotificationService",
+        "flowloom.notify.v1.PreferenceService",
+        "flowloom.notify.v1.TemplateService",
     }
 
 
@@ -158,7 +171,15 @@ def test_no_body_can_be_a_bare_scalar() -> None:
 
 
 def test_paths_are_those_of_flowable_or_begin_with_the_service_that_has_more() -> None:
-    prefixes = ("/process-api/", "/external-job-api/", "/idm-api/", "/identity-api/", "/.well-known/")
+    prefixes = (
+        "/process-api/",
+        "/external-job-api/",
+        "/idm-api/",
+        "/identity-api/",
+        "/.well-known/",
+        "/form-api/",
+        "/notify-api/",
+    )
 
     assert broken({at.template: at.template.startswith(prefixes) for rpc in rpcs() for at in rpc.bindings}) == []
 
