@@ -23,6 +23,7 @@ RESOURCES = {
     "flowloom.engine.v1.Task",
     "flowloom.engine.v1.TaskEvent",
     "flowloom.engine.v1.Variable",
+    "flowloom.events.v1.DeadLetter",
     "flowloom.forms.v1.FormDefinition",
     "flowloom.forms.v1.FormDeployment",
     "flowloom.forms.v1.FormInstance",
@@ -76,6 +77,7 @@ def test_the_descriptor_set_holds_the_methods_of_every_service() -> None:
         "flowloom.engine.v1.RepositoryService",
         "flowloom.engine.v1.RuntimeService",
         "flowloom.engine.v1.TaskService",
+        "flowloom.events.v1.DeadLetterService",
         "flowloom.forms.v1.FormRepositoryService",
         "flowloom.forms.v1.FormService",
         "flowloom.history.v1.HistoryService",
@@ -162,7 +164,7 @@ def test_no_body_can_be_a_bare_scalar() -> None:
 
 
 def test_paths_are_those_of_flowable() -> None:
-    prefixes = ("/process-api/", "/external-job-api/", "/form-api/", "/notify-api/")
+    prefixes = ("/process-api/", "/bus-api/", "/external-job-api/", "/form-api/", "/notify-api/")
 
     assert broken({at.template: at.template.startswith(prefixes) for rpc in rpcs() for at in rpc.bindings}) == []
 
