@@ -23,6 +23,7 @@ RESOURCES = {
     "flowloom.engine.v1.Task",
     "flowloom.engine.v1.TaskEvent",
     "flowloom.engine.v1.Variable",
+    "flowloom.events.v1.DeadLetter",
     "flowloom.forms.v1.FormDefinition",
     "flowloom.forms.v1.FormDeployment",
     "flowloom.forms.v1.FormInstance",
@@ -83,6 +84,7 @@ def test_the_descriptor_set_holds_the_methods_of_every_service() -> None:
         "flowloom.engine.v1.RepositoryService",
         "flowloom.engine.v1.RuntimeService",
         "flowloom.engine.v1.TaskService",
+        "flowloom.events.v1.DeadLetterService",
         "flowloom.forms.v1.FormRepositoryService",
         "flowloom.forms.v1.FormService",
         "flowloom.history.v1.HistoryService",
@@ -177,6 +179,7 @@ def test_paths_are_those_of_flowable_or_begin_with_the_service_that_has_more() -
         "/idm-api/",
         "/identity-api/",
         "/.well-known/",
+        "/bus-api/",
         "/form-api/",
         "/notify-api/",
     )
