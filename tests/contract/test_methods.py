@@ -25,6 +25,7 @@ RESOURCES = {
     "flowloom.engine.v1.Task",
     "flowloom.engine.v1.TaskEvent",
     "flowloom.engine.v1.Variable",
+    "flowloom.events.v1.DeadLetter",
     "flowloom.forms.v1.FormDefinition",
     "flowloom.forms.v1.FormDeployment",
     "flowloom.forms.v1.FormInstance",
@@ -32,6 +33,13 @@ RESOURCES = {
     "flowloom.history.v1.HistoricProcessInstance",
     "flowloom.history.v1.HistoricTaskInstance",
     "flowloom.history.v1.HistoricVariableInstance",
+    "flowloom.identity.v1.Group",
+    "flowloom.identity.v1.IdmEngine",
+    "flowloom.identity.v1.Membership",
+    "flowloom.identity.v1.Privilege",
+    "flowloom.identity.v1.Tenant",
+    "flowloom.identity.v1.User",
+    "flowloom.identity.v1.UserInfo",
     "flowloom.notify.v1.Delivery",
     "flowloom.notify.v1.Preferences",
     "flowloom.notify.v1.Template",
@@ -91,9 +99,12 @@ def test_the_descriptor_set_holds_the_methods_of_every_service() -> None:
         "flowloom.engine.v1.RuntimeService",
         "flowloom.engine.v1.SagaService",
         "flowloom.engine.v1.TaskService",
+        "flowloom.events.v1.DeadLetterService",
         "flowloom.forms.v1.FormRepositoryService",
         "flowloom.forms.v1.FormService",
         "flowloom.history.v1.HistoryService",
+        "flowloom.identity.v1.AccessService",
+        "flowloom.identity.v1.IdentityService",
         "flowloom.notify.v1.NotificationService",
         "flowloom.notify.v1.PreferenceService",
         "flowloom.notify.v1.TemplateService",
@@ -177,10 +188,14 @@ def test_no_body_can_be_a_bare_scalar() -> None:
     assert broken({f"{rpc} {at.shape}": safe(rpc, at.body) for rpc in rpcs() for at in rpc.bindings}) == []
 
 
-def test_paths_are_those_of_flowable() -> None:
+def test_paths_are_those_of_flowable_or_begin_with_the_service_that_has_more() -> None:
     prefixes = (
         "/process-api/",
         "/external-job-api/",
+        "/idm-api/",
+        "/identity-api/",
+        "/.well-known/",
+        "/bus-api/",
         "/form-api/",
         "/notify-api/",
         "/saga-api/",
