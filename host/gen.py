@@ -52,9 +52,9 @@ class GenerationError(Exception):
 
 
 def generate(proto: Path, into: Path) -> None:
-    """Makes `generated/`, `third_party/` and `reference/` below `into` from the contract in `proto` (a folder with `flowloom/`).
+    """Makes `generated/`, `third_party/` and `reference/` below `into` from the contract in `proto`.
 
-    Raises GenerationError when the contract is wrong or a tool is missing.
+    `proto` is a folder with `flowloom/`. Raises GenerationError when the contract is wrong or a tool is missing.
     """
     third_party = into / "third_party"
     generated = into / "generated"

@@ -35,6 +35,6 @@ def run() -> list[str]:
     control = identity.control(AccessRules({METHOD: rule}))
     checked, unchecked = interleaved(ROUNDS, lambda: each(control), lambda: each(OpenAccess()))
     return [
-        f"access, caches warm: {checked.shown('µs a call')} (budget <= {BUDGET_MICROSECONDS} µs)\n"
-        f"    without a check {unchecked.shown('µs')}"
+        f"access, caches warm: {checked.shown('µs a call')} (budget <= {BUDGET_MICROSECONDS} µs)",
+        f"    without a check {unchecked.shown('µs')}",
     ]
