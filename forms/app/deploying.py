@@ -130,14 +130,18 @@ class Deploying:
 
         await self._store.transact(work)
 
-    async def delete(self, deployment_id: str, request_id: str) -> None:
-        """Delete a deployment that came alone. Raises NotFound, FailedPrecondition for one of the engine."""
+    async def delete(self, deployment_id: str, request_id: str, *, visible_tenant: str | None = None) -> None:
+        """Delete a deployment that came alone, of the tenant that is visible (None: of any).
+
+        Raises NotFound, FailedPrecondition for one of the engine.
+        """
         now = self._now()
 
         def work(unit: Unit) -> None:
             def drop() -> str:
                 found = unit.deployment(deployment_id)
-                if found is None or found.state == DISCARDED:
+                hidden = found is not None and visible_tenant not in (None, found.tenant_id)
+                if found is None or hidden or found.state == DISCARDED:
                     raise unknown_deployment(deployment_id)
                 if found.parent_deployment_id:
                     raise FailedPrecondition(

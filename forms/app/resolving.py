@@ -19,12 +19,14 @@ from mesh.errors import InvalidArgument, NotFound
 class FormAsk:
     """Which form is meant: exactly one of `definition_id` and `key`.
 
+    `tenant_id` is where a key is looked for; `visible_tenant` bounds what an id may name, None: nothing does.
     `fallback` None: as the setting says.
     """
 
     definition_id: str = ""
     key: str = ""
     tenant_id: str = ""
+    visible_tenant: str | None = None
     parent_deployment_id: str = ""
     version: int | None = None
     fallback: bool | None = None
@@ -51,27 +53,18 @@ class Resolving:
         self._kept: OrderedDict[str, Form] = OrderedDict()
 
     async def find(self, ask: FormAsk) -> Found:
-        """Return the form. Raises NotFound, InvalidArgument unless one of id and key is given.
-
-        A definition of another tenant than the one asked for is not found; an empty tenant asks for none.
-        """
+        """Return the form. Raises NotFound, InvalidArgument unless one of id and key is given."""
         if bool(ask.definition_id) == bool(ask.key):
             found = "both" if ask.key else "neither"
             raise InvalidArgument("no-form", f"expected either a form_definition_id or a form_key, found {found}")
         definition = await self._definition(ask)
         return Found(definition=definition, form=await self._form(definition))
 
-    async def by_id(self, definition_id: str) -> Found:
-        """Return the form of that definition. Raises NotFound."""
-        definition = await self._queries.definition(definition_id)
-        if definition is None:
-            raise unknown_definition(definition_id)
-        return Found(definition=definition, form=await self._form(definition))
-
     async def _definition(self, ask: FormAsk) -> Definition:
         if ask.definition_id:
             found = await self._queries.definition(ask.definition_id)
-            if found is None or (found.tenant_id not in (ask.tenant_id, self._default_tenant)):
+            hidden = ask.visible_tenant is not None and ask.visible_tenant != (found.tenant_id if found else "")
+            if found is None or (hidden and found.tenant_id != self._default_tenant):
                 raise unknown_definition(ask.definition_id)
             return found
         found = None

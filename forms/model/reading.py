@@ -139,7 +139,7 @@ class _Reader:
             self._fault(f"{position}.{fault.place}", fault.description)
         options = tuple(self._choices(found.get("options"), f"{position}.options", self._limits.options))
         expression = self._text(found, "optionsExpression", f"{position}.optionsExpression", longest=4000)
-        if kind in CHOICES and not options and not expression:
+        if kind in CHOICES and not found.get("options") and not expression:
             self._fault(f"{position}.options", "expected options or an optionsExpression, found neither")
         return Field(
             id=field_id,

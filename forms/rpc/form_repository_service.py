@@ -15,9 +15,10 @@ from google.protobuf import struct_pb2
 from forms.app.deploying import Deploying, unknown_deployment
 from forms.app.filters import DefinitionFilter, DeploymentFilter
 from forms.app.ports import Queries
-from forms.app.resolving import Resolving, unknown_definition
-from forms.model.records import Definition
+from forms.app.resolving import FormAsk, Resolving, unknown_definition
+from forms.model.records import Definition, Deployment
 from forms.rpc import mapping
+from forms.rpc.caller import sees, visible_tenant
 from mesh.errors import NotFound
 
 if TYPE_CHECKING:
@@ -63,10 +64,7 @@ class FormRepositoryServicer(services.FormRepositoryServiceServicer):
         return pb.DiscardFormDeploymentResponse()
 
     async def GetFormDeployment(self, request: pb.GetFormDeploymentRequest, _: RpcContext) -> form_pb2.FormDeployment:
-        found = await self._queries.deployment(request.deployment_id)
-        if found is None:
-            raise unknown_deployment(request.deployment_id)
-        return mapping.deployment(found)
+        return mapping.deployment(await self._deployment(request.deployment_id))
 
     async def ListFormDeployments(
         self, request: pb.ListFormDeploymentsRequest, _: RpcContext
@@ -79,14 +77,15 @@ class FormRepositoryServicer(services.FormRepositoryServiceServicer):
     async def DeleteFormDeployment(
         self, request: pb.DeleteFormDeploymentRequest, _: RpcContext
     ) -> pb.DeleteFormDeploymentResponse:
-        await self._deploying.delete(request.deployment_id, mapping.request_id(request.request_id))
+        await self._deploying.delete(
+            request.deployment_id, mapping.request_id(request.request_id), visible_tenant=visible_tenant()
+        )
         return pb.DeleteFormDeploymentResponse()
 
     async def GetFormDeploymentResourceData(
         self, request: pb.GetFormDeploymentResourceDataRequest, _: RpcContext
     ) -> httpbody_pb2.HttpBody:
-        if await self._queries.deployment(request.deployment_id) is None:
-            raise unknown_deployment(request.deployment_id)
+        await self._deployment(request.deployment_id)
         data = await self._queries.resource(request.deployment_id, request.resource_name)
         if data is None:
             raise NotFound(
@@ -122,7 +121,8 @@ class FormRepositoryServicer(services.FormRepositoryServiceServicer):
     async def GetFormDefinitionModel(
         self, request: pb.GetFormDefinitionModelRequest, _: RpcContext
     ) -> struct_pb2.Struct:
-        model: struct_pb2.Struct = mapping.model(await self._forms.by_id(request.form_definition_id))
+        ask = FormAsk(definition_id=request.form_definition_id, visible_tenant=visible_tenant())
+        model: struct_pb2.Struct = mapping.model(await self._forms.find(ask))
         return model
 
     async def ResolveForm(self, request: pb.ResolveFormRequest, _: RpcContext) -> pb.ResolveFormResponse:
@@ -131,6 +131,12 @@ class FormRepositoryServicer(services.FormRepositoryServiceServicer):
 
     async def _definition(self, definition_id: str) -> Definition:
         found = await self._queries.definition(definition_id)
-        if found is None:
+        if found is None or not sees(found.tenant_id):
             raise unknown_definition(definition_id)
+        return found
+
+    async def _deployment(self, deployment_id: str) -> Deployment:
+        found = await self._queries.deployment(deployment_id)
+        if found is None or not sees(found.tenant_id):
+            raise unknown_deployment(deployment_id)
         return found

@@ -14,7 +14,7 @@ from forms.app.filters import InstanceFilter
 from forms.app.ports import Queries
 from forms.app.submitting import Submitting
 from forms.rpc import mapping
-from forms.rpc.caller import caller_of
+from forms.rpc.caller import sees
 from forms.rpc.plain import write_variables
 from mesh.errors import NotFound
 
@@ -30,9 +30,9 @@ class FormServicer(services.FormServiceServicer):
         self._queries = queries
 
     async def PrepareSubmission(
-        self, request: pb.PrepareSubmissionRequest, context: RpcContext
+        self, request: pb.PrepareSubmissionRequest, _: RpcContext
     ) -> pb.PrepareSubmissionResponse:
-        ask = mapping.submit(request, caller_of(context))
+        ask = mapping.submit(request)
         found = await self._submitting.prepare(request.saga_id, request.step_id, ask)
         return pb.PrepareSubmissionResponse(
             form_instance=mapping.instance(found.instance), variables=write_variables(found.variables)
@@ -51,20 +51,18 @@ class FormServicer(services.FormServiceServicer):
         return pb.DiscardSubmissionResponse()
 
     async def ValidateSubmission(
-        self, request: pb.ValidateSubmissionRequest, context: RpcContext
+        self, request: pb.ValidateSubmissionRequest, _: RpcContext
     ) -> pb.ValidateSubmissionResponse:
-        found = await self._submitting.validate(mapping.submit(request, caller_of(context)))
+        found = await self._submitting.validate(mapping.submit(request))
         return pb.ValidateSubmissionResponse(variables=write_variables(found))
 
-    async def CreateFormInstance(
-        self, request: pb.CreateFormInstanceRequest, context: RpcContext
-    ) -> form_pb2.FormInstance:
-        ask = mapping.submit(request, caller_of(context))
+    async def CreateFormInstance(self, request: pb.CreateFormInstanceRequest, _: RpcContext) -> form_pb2.FormInstance:
+        ask = mapping.submit(request)
         return mapping.instance(await self._submitting.submit(ask, mapping.request_id(request.request_id)))
 
     async def GetFormInstance(self, request: pb.GetFormInstanceRequest, _: RpcContext) -> form_pb2.FormInstance:
         found = await self._queries.instance(request.form_instance_id)
-        if found is None or not found.form_definition_id:
+        if found is None or not found.form_definition_id or not sees(found.tenant_id):
             raise NotFound(
                 "form-instance-not-found",
                 f"expected a submission, found none with id '{request.form_instance_id}'",

@@ -18,6 +18,7 @@ from forms.app.submitting import Submit
 from forms.app.typed import read_typed
 from forms.model.records import DEPLOYED, DISCARDED, PREPARED, SUBMITTED, Definition, Deployment, Instance, Resource
 from forms.model.submission import FieldState, Submission
+from forms.rpc.caller import caller_of, narrowed, tenant_of, visible_tenant
 from forms.rpc.plain import day_or_plain, read_struct, write_struct
 from forms.rpc.uploads import read_upload, refused
 from mesh.errors import FieldViolation, InvalidArgument
@@ -51,7 +52,7 @@ def deploy(request: repository_pb.CreateFormDeploymentRequest | repository_pb.Pr
         resources=[Resource(name=each.name, data=each.data) for each in request.resources],
         name=request.name,
         category=request.category,
-        tenant_id=request.tenant_id,
+        tenant_id=tenant_of(request.tenant_id),
         parent_deployment_id=getattr(request, "parent_deployment_id", ""),
         request_id=request_id(request.request_id),
     )
@@ -66,20 +67,24 @@ def upload(request: repository_pb.UploadFormDeploymentRequest) -> Deploy:
         resources=[Resource(name=found.file_name, data=found.data)],
         name=request.deployment_name or found.file_name.split(".", 1)[0] or found.file_name,
         category=request.category,
-        tenant_id=request.tenant_id or found.fields.get("tenantId", ""),
+        tenant_id=tenant_of(request.tenant_id or found.fields.get("tenantId", "")),
         request_id=request_id(request.request_id),
     )
 
 
 def submit(
-    request: pb.PrepareSubmissionRequest | pb.ValidateSubmissionRequest | pb.CreateFormInstanceRequest, user_id: str
+    request: pb.PrepareSubmissionRequest | pb.ValidateSubmissionRequest | pb.CreateFormInstanceRequest,
 ) -> Submit:
-    """Return what is submitted; fields that a request does not have are empty. `user_id` counts where none is given."""
+    """Return what is submitted; fields that a request does not have are empty.
+
+    Who submits is whom the request names, or the caller.
+    """
     return Submit(
         form=FormAsk(
             definition_id=request.form_definition_id,
             key=request.form_key,
-            tenant_id=request.tenant_id,
+            tenant_id=tenant_of(request.tenant_id),
+            visible_tenant=visible_tenant(),
             parent_deployment_id=getattr(request, "parent_deployment_id", ""),
         ),
         submission=Submission(
@@ -91,7 +96,7 @@ def submit(
         task_id=getattr(request, "task_id", ""),
         process_instance_id=getattr(request, "process_instance_id", ""),
         process_definition_id=getattr(request, "process_definition_id", ""),
-        user_id=getattr(request, "user_id", "") or user_id,
+        user_id=getattr(request, "user_id", "") or caller_of(),
     )
 
 
@@ -108,7 +113,8 @@ def form_ask(request: repository_pb.ResolveFormRequest) -> FormAsk:
     """Return which form is meant."""
     return FormAsk(
         key=request.form_key,
-        tenant_id=request.tenant_id,
+        tenant_id=tenant_of(request.tenant_id),
+        visible_tenant=visible_tenant(),
         parent_deployment_id=request.parent_deployment_id,
         version=request.version if request.HasField("version") else None,
         fallback=request.fallback_to_default_tenant if request.HasField("fallback_to_default_tenant") else None,
@@ -116,13 +122,16 @@ def form_ask(request: repository_pb.ResolveFormRequest) -> FormAsk:
 
 
 def read_filter(kind: type[F], request: Any) -> F:
-    """Return the filter of a list request: its fields have the names of the request's. Raises InvalidArgument."""
+    """Return the filter of a list request: its fields have the names of the request's.
+
+    It is bounded to what the caller sees. Raises InvalidArgument, PermissionDenied.
+    """
     found = kind(**{name: _READERS[hint](request, name) for name, hint in get_type_hints(kind).items()})
     states = STATES.get(kind.__name__, ())
     state = getattr(found, "state", None)
     if state is not None and state not in states:
         raise refuse("state", f"expected a state of {', '.join(states)}, found '{state}'")
-    return found
+    return narrowed(found)
 
 
 def read_page(request: Any) -> Page:

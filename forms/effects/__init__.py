@@ -1,0 +1,1 @@
+"""What forms needs of other systems, behind the ports of its use cases."""
