@@ -34,3 +34,10 @@ class DefinitionSettings:
     kept: int = setting(500, doc="Compiled definitions kept in memory at most.", minimum=1)
     kept_seconds: float = setting(3600.0, doc="How long a compiled definition is kept.", minimum=1)
     fresh_seconds: float = setting(1.0, doc="How long another process's deployment may go unnoticed.", minimum=0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StreamSettings:
+    """Bounds of a batch stream."""
+
+    in_flight: int = setting(1024, doc="Commands of one stream under way at once; then it is not read.", minimum=1)
