@@ -13,6 +13,8 @@ from flowloom.engine.v1 import task_service_pb2 as pb
 from google.api import httpbody_pb2
 from google.rpc import status_pb2
 
+from engine.app.form_data import no_forms_service
+from engine.app.form_submissions import FormSubmissions
 from engine.app.queries import TaskFilter, TaskQueries
 from engine.app.standalone import TaskCommands
 from engine.app.task_remarks import TaskRemarks
@@ -41,7 +43,10 @@ class TaskService(task_service_pb2_grpc.TaskServiceServicer):
         remarks: TaskRemarks,
         queries: TaskQueries,
         terms: StreamTerms | None = None,
+        submissions: FormSubmissions | None = None,
     ) -> None:
+        """Without `submissions` no task can be completed with a form."""
+        self._submissions = submissions
         self._commands = commands
         self._variables = variables
         self._remarks = remarks
@@ -88,14 +93,25 @@ class TaskService(task_service_pb2_grpc.TaskServiceServicer):
     async def ExecuteTaskAction(
         self, request: pb.ExecuteTaskActionRequest, context: RpcContext
     ) -> pb.ExecuteTaskActionResponse:
-        command = mapping.action(request, caller_of(context))
-        await self._commands.submit(command, request_id=request.request_id)
+        if request.action == mapping.COMPLETE:
+            await self._complete(request, caller_of(context))
+        else:
+            command = mapping.action(request, caller_of(context))
+            await self._commands.submit(command, request_id=request.request_id)
         return pb.ExecuteTaskActionResponse()
 
     async def CompleteTask(self, request: pb.CompleteTaskRequest, context: RpcContext) -> pb.CompleteTaskResponse:
-        command = mapping.complete(request, request.user_id or caller_of(context))
-        await self._commands.submit(command, request_id=request.request_id)
+        await self._complete(request, request.user_id or caller_of(context))
         return pb.CompleteTaskResponse()
+
+    async def _complete(self, request: pb.CompleteTaskRequest | pb.ExecuteTaskActionRequest, user_id: str) -> None:
+        submission = mapping.submission(request, user_id)
+        if submission is None:
+            await self._commands.submit(mapping.complete(request, user_id), request_id=request.request_id)
+        elif self._submissions is None:
+            raise no_forms_service()
+        else:
+            await self._submissions.complete(submission)
 
     async def CompleteTasks(
         self, requests: AsyncIterator[pb.CompleteTasksRequest], context: RpcContext
@@ -105,7 +121,7 @@ class TaskService(task_service_pb2_grpc.TaskServiceServicer):
         async def carry_out(command: pb.CompleteCommand) -> pb.CompleteResult:
             asked = command.complete
             check_request_id(asked)
-            await self._commands.submit(mapping.complete(asked, asked.user_id or caller), request_id=asked.request_id)
+            await self._complete(asked, asked.user_id or caller)
             return pb.CompleteResult(correlation=command.correlation)
 
         def refuse(command: pb.CompleteCommand, status: status_pb2.Status) -> pb.CompleteResult:
