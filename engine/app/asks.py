@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
+from engine.app.sagas.state import Change
 from engine.app.unit_of_work import Delivery, DueJob, Reply, Targets, Throw, Wanted
 from engine.kernel import commands as cmd
 
@@ -14,7 +15,8 @@ MAX_ID_LENGTH: Final = 64
 class Ask:
     """A command with what became of it: `reply` or `error` is set once the batch is done.
 
-    `others` are carried out with it, all or none; the reply and the request id are this one's.
+    `others` are carried out with it, all or none; the reply and the request id are this one's. `saga`: what it means
+    for a saga, written with it, and only if the saga is still held.
     `root_id` is found anew at each attempt. `command_id` stays the same
     over all attempts, so that the outbox can tell whether one of them was committed. `depth`: how many throws led here.
     """
@@ -33,6 +35,7 @@ class Ask:
         "reply",
         "request_id",
         "root_id",
+        "saga",
         "throw_ids",
     )
 
@@ -46,6 +49,7 @@ class Ask:
         future: Any = None,
         depth: int = 0,
         others: Sequence[Ask] = (),
+        saga: Change | None = None,
     ) -> None:
         self.command = command
         self.request_id = request_id
@@ -54,6 +58,7 @@ class Ask:
         self.future = future
         self.depth = depth
         self.others = others
+        self.saga = saga
         self.command_id = ""
         self.instance_id = ""
         self.root_id = ""

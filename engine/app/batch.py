@@ -15,12 +15,14 @@ from typing import Any, Final, Protocol
 import msgspec
 
 from engine.app.asks import DEFINITION, JOB, Ask, aim, is_possible, target_of, want
+from engine.app.sagas.state import LOST, Change
 from engine.app.unit_of_work import (
     MESSAGE,
     SIGNAL,
     Accepted,
     Changes,
     Committed,
+    CompletionSagas,
     DefinitionSource,
     EncodeEvents,
     FailedDelivery,
@@ -39,7 +41,7 @@ from engine.kernel import events as ev
 from engine.kernel.apply import fold
 from engine.kernel.env import Env, Limits, Scripts
 from engine.kernel.errors import NOT_FOUND, MissingDefinition, MissingVariables, Refused, failed, not_found
-from engine.kernel.state import Tree
+from engine.kernel.state import COMPLETED, Tree
 from engine.kernel.triggers.timer import next_of
 
 MAX_LOADS_PER_COMMAND: Final = 256
@@ -72,6 +74,7 @@ class World:
     encode_events: EncodeEvents
     limits: Limits
     decide: Decide = kernel.decide
+    completions: CompletionSagas | None = None
 
 
 @dataclass(slots=True)
@@ -128,7 +131,13 @@ class Batch:
         accepted = self._changes.accepted
         return Outcome(
             [
-                Committed(root_id=a.root_id, command_id=a.command_id, tenant_id=a.tenant_id, events=a.events)
+                Committed(
+                    root_id=a.root_id,
+                    command_id=a.command_id,
+                    tenant_id=a.tenant_id,
+                    events=a.events,
+                    sagas=[change.saga for change in a.sagas if change.is_new] if a.sagas else (),
+                )
                 for a in accepted
             ],
             deliveries,
@@ -196,12 +205,17 @@ class Batch:
                 want(wanted, ask, kind, target_id, _scope_of(ask, kind, target_id, found))
             elif kind == JOB:
                 wanted.jobs.append(target_id)
-        if wanted.roots or wanted.jobs or wanted.deliveries:
+        wanted.sagas += [ask.saga.saga.id for ask in self._asks if ask.saga is not None]
+        if wanted.roots or wanted.jobs or wanted.deliveries or wanted.sagas:
             self._loaded = self._unit.load(wanted)
 
     def _attempt(self, ask: Ask) -> None:
         if ask.delivery is not None and (self._loaded is None or ask.delivery.key not in self._loaded.deliveries):
             ask.reply = {}
+        elif ask.saga is not None and not self._is_held(ask.saga):
+            ask.error = failed(
+                LOST, f"expected saga {ask.saga.saga.id} to be held, found it is not", saga_id=ask.saga.saga.id
+            )
         elif isinstance(ask.command, Throw):
             self._throw(ask, ask.command)
         elif ask.due_job is not None and not ask.due_job.root_id:
@@ -210,6 +224,9 @@ class Batch:
             self._start(ask, ask.command)
         else:
             self._carry_out(ask)
+
+    def _is_held(self, change: Change) -> bool:
+        return self._loaded is not None and self._loaded.sagas.get(change.saga.id) == change.held_token
 
     def _attempt_all(self, ask: Ask) -> None:
         """Carry out commands that belong together: if one is refused, those before it are taken back."""
@@ -368,9 +385,29 @@ class Batch:
                 reply=reply,
                 payload=self._world.encode_events(ask.root_id, ask.command_id, tenant_id, at, events),
                 throw_ids=ask.throw_ids,
+                sagas=self._sagas(ask, tree, events, at),
             )
         )
         ask.reply = reply
+
+    def _sagas(self, ask: Ask, tree: Tree | None, events: list[ev.Event], at: datetime) -> list[Change]:
+        """What the command means for sagas: its own one goes on, and an instance that completed begins one."""
+        changes = [] if ask.saga is None else [ask.saga]
+        completions = self._world.completions
+        if completions is not None and tree is not None:
+            changes += [
+                completions.of(tree.instances[event.instance_id], at)
+                for event in events
+                if event.__class__ is ev.ProcessInstanceEnded and event.state == COMPLETED
+            ]
+        for change in changes:
+            if change.events:
+                saga = change.saga
+                command_id = f"{saga.id}/{saga.number}"
+                change.payload = self._world.encode_events(
+                    saga.root_id or saga.id, command_id, saga.tenant_id, at, change.events
+                )
+        return changes
 
     def _throw(self, ask: Ask, command: Throw) -> None:
         at = self._world.clock.now()
