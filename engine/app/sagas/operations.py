@@ -12,7 +12,6 @@ from engine.app.sagas.completion import Participants, let_go, verdict
 from engine.app.sagas.declarations import COMPLETION
 from engine.app.sagas.orchestrator import Orchestrator
 from engine.app.sagas.ports import SagaStore
-from engine.app.sagas.settings import SagaSettings
 from engine.app.sagas.state import BAD_STATES, BEGUN, COMPENSATE, COMPENSATED, EXECUTE, WAITING, Change, Participant, Saga
 from mesh.errors import FailedPrecondition, FieldViolation, InvalidArgument, NotFound
 
@@ -48,7 +47,7 @@ class Word:
 
 
 class SagaOperations:
-    """Changes of sagas from outside. `wake` is told when one goes on."""
+    """Changes of sagas from outside."""
 
     def __init__(
         self,
@@ -58,14 +57,12 @@ class SagaOperations:
         participants: Participants,
         now: Callable[[], datetime],
         new_id: Callable[[], str],
-        settings: SagaSettings,
     ) -> None:
         self._store = store
         self._orchestrator = orchestrator
         self._participants = participants
         self._now = now
         self._new_id = new_id
-        self._settings = settings
 
     async def retry(self, saga_id: str, by: str, request_id: str = "") -> Saga:
         """Have a saga that came to a bad end done anew, or gone on with. Raises NotFound, FailedPrecondition."""
