@@ -165,7 +165,7 @@ class EngineService:
         self._wire_repository(settings.limits, scripts, store, elements, clock, ids)
         self._wire_runtime(clock, ids, retention)
         self._wire_jobs(settings, clock, ids, elements)
-        self._wire_sagas(settings.sagas, clock, ids, owner)
+        self._wire_sagas(settings.sagas, clock, ids, owner, manual=settings.jobs.manual_jobs)
         self._commit.listen(lambda _: self.bus.wake())
         self._commit.listen(self._executor.on_committed)
         self._commit.listen(self._streams.on_committed)
@@ -181,7 +181,7 @@ class EngineService:
             has_room=lambda: self.orchestrator.room > 0,
         )
 
-    def _wire_sagas(self, settings: SagaSettings, clock: Clock, ids: IdSource, owner: str) -> None:
+    def _wire_sagas(self, settings: SagaSettings, clock: Clock, ids: IdSource, owner: str, *, manual: bool) -> None:
         store = SqlSagas(self._commit.transact, encode_events=encode_events, new_id=ids.root, now=clock.now)
         self._saga_rpc = RpcParticipants()
         self.orchestrator = Orchestrator(
@@ -202,6 +202,7 @@ class EngineService:
             participants=self._participants,
             now=clock.now,
             settings=settings,
+            manual=manual,
         )
         operations = SagaOperations(
             store=store,

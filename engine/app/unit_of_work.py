@@ -80,7 +80,8 @@ class Wanted:
     """What to lock and load. Of trees in `whole` everything is loaded, of others what the commands at hand need.
 
     `scopes`: leaf executions (root id, execution id) whose variables are needed. `links`: tasks and instances whose
-    identity links are. `sagas`: whose rows are to be locked. `skip_locked`: leave out trees that somebody else holds instead of waiting for them.
+    identity links are. `sagas`: whose rows are to be locked. `skip_locked`: leave out trees that somebody else holds
+    instead of waiting for them.
     """
 
     roots: dict[str, None] = field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""The clock of sagas: takes those that are due, keeps the leases of those under way, hears of new participants, prunes."""
+"""The clock of sagas: takes those that are due, keeps leases, hears of new participants, prunes."""
 
 import asyncio
 import contextlib
@@ -32,7 +32,10 @@ class SagaExecutor:
         participants: Participants,
         now: Callable[[], datetime],
         settings: SagaSettings,
+        manual: bool = False,
     ) -> None:
+        """`manual`: nothing runs by the clock; for tests."""
+        self._manual = manual
         self._orchestrator = orchestrator
         self._store = store
         self._participants = participants
@@ -45,13 +48,11 @@ class SagaExecutor:
     async def start(self) -> None:
         """Begin, in the running event loop, with the participants that are registered."""
         await self.refresh()
-        if not self._loops:
+        if not self._loops and not self._manual:
             self._loops = [
                 asyncio.create_task(self._take(), name="sagas"),
                 asyncio.create_task(self._every(self._settings.lease_seconds / BEATS, self._beat), name="saga-leases"),
-                asyncio.create_task(
-                    self._every(self._settings.fresh_seconds, self.refresh), name="saga-participants"
-                ),
+                asyncio.create_task(self._every(self._settings.fresh_seconds, self.refresh), name="saga-participants"),
                 asyncio.create_task(self._every(self._settings.prune_look_seconds, self.prune), name="saga-pruning"),
             ]
 
@@ -70,7 +71,7 @@ class SagaExecutor:
         """Hear which sagas commands began (a listener of the group commit)."""
         for committed in commits:
             if committed.sagas:
-                self._orchestrator.adopt_new(committed.sagas)
+                self._orchestrator.adopt(committed.sagas)
 
     def wake(self) -> None:
         """Look now."""

@@ -1,4 +1,4 @@
-"""Every saga in one place: its steps in order, what takes each of them back, how long it may take, how often it is tried.
+"""Every saga in one place: its steps in order, what takes each back, how long it may take, how often it is tried.
 
 `completion`: a process instance has ended. The end is recorded and published in the transaction of the command that
 ended it; with nobody registered for the definition, that was all. Otherwise the participants confirm one after the

@@ -1,8 +1,8 @@
 """The way of a saga: each function moves it by one event and returns the lines that its log gets for that.
 
 Pure but for the saga itself, which is changed in place. Forwards a step is begun, then succeeds, fails, or is to be
-confirmed; a step that fails too often, or for good, turns the saga round, unless a pivot was passed. Backwards, the step
-that failed is taken back too, as nobody can tell how far it came, then those before it, last first.
+confirmed; a step that fails too often, or for good, turns the saga round, unless a pivot was passed. Backwards, the
+step that failed is taken back too, as nobody can tell how far it came, then those before it, last first.
 """
 
 from __future__ import annotations

@@ -12,7 +12,17 @@ from engine.app.sagas.completion import Participants, let_go, verdict
 from engine.app.sagas.declarations import COMPLETION
 from engine.app.sagas.orchestrator import Orchestrator
 from engine.app.sagas.ports import SagaStore
-from engine.app.sagas.state import BAD_STATES, BEGUN, COMPENSATE, COMPENSATED, EXECUTE, WAITING, Change, Participant, Saga
+from engine.app.sagas.state import (
+    BAD_STATES,
+    BEGUN,
+    COMPENSATE,
+    COMPENSATED,
+    EXECUTE,
+    WAITING,
+    Change,
+    Participant,
+    Saga,
+)
 from mesh.errors import FailedPrecondition, FieldViolation, InvalidArgument, NotFound
 
 MAX_NOTE: Final = 1000

@@ -1,8 +1,9 @@
 """The orchestrator: takes sagas through their steps, as many at once as there is room for.
 
-A saga is under the hands of one process at a time, by a lease with a token; whatever is written of it is written only if
-the token still holds. What a step did is written before the next one begins, both in one transaction. Whoever dies in
-between leaves a step that was begun: the next one does it again, and the participant's barrier makes that once.
+A saga is under the hands of one process at a time, by a lease with a token; whatever is written of it is written only
+if the token still holds. What a step did is written with the beginning of the next one, in one transaction. Whoever
+dies in between leaves a step that was begun: whoever comes next does it again, and the participant's barrier makes that
+once.
 """
 
 from __future__ import annotations
@@ -20,7 +21,19 @@ from engine.app.sagas.completion import hold, let_go, requests_of, verdict
 from engine.app.sagas.declarations import DECLARATIONS, BuildCommand
 from engine.app.sagas.ports import EngineCommands, Performer, SagaStore, StepAnswer, StepCall, StepRefused
 from engine.app.sagas.settings import SagaSettings
-from engine.app.sagas.state import BEGUN, COMMAND, COMPENSATED, COMPLETED, FAILED, LOST, READY, WAITING, Change, LogLine, Saga
+from engine.app.sagas.state import (
+    BEGUN,
+    COMMAND,
+    COMPENSATED,
+    COMPLETED,
+    FAILED,
+    LOST,
+    READY,
+    WAITING,
+    Change,
+    LogLine,
+    Saga,
+)
 from engine.app.sagas.writes import BatchedWrites
 from engine.kernel.errors import Refused
 from engine.kernel.events import Event
@@ -85,7 +98,8 @@ class Orchestrator:
             return 0
         found = await self._store.acquire(self.owner, now, now + self._lease, room)
         for saga in found:
-            self._begin(saga, self._resumed(saga))
+            token = saga.token
+            self._begin(saga, token, self._resumed(saga))
         return len(found)
 
     def _resumed(self, saga: Saga) -> list[LogLine]:
@@ -99,15 +113,15 @@ class Orchestrator:
         return []
 
     def adopt(self, sagas: Sequence[Saga]) -> None:
-        """Hear of sagas that a command of this process began."""
+        """Hear of sagas that a command of this process began, and go on with those that it holds."""
         for saga in sagas:
             if saga.is_open and saga.token and saga.owner == self.owner:
-                self._begin(saga)
+                self._begin(saga, saga.token)
             elif saga.is_open and saga.due_at is not None:
                 self.on_due(saga.due_at)
 
-    def _begin(self, saga: Saga, lines: Sequence[LogLine] = ()) -> None:
-        task = asyncio.create_task(self._drive(saga, list(lines)), name=f"saga-{saga.id}")
+    def _begin(self, saga: Saga, token: str, lines: Sequence[LogLine] = ()) -> None:
+        task = asyncio.create_task(self._drive(saga, token, list(lines)), name=f"saga-{saga.id}")
         self._under_way[saga.id] = task
 
         def end(done: asyncio.Task[None]) -> None:
@@ -185,7 +199,7 @@ class Orchestrator:
             other = await self._writes.write(Change(saga=saga, lines=lines, is_new=True))
             if other:
                 return await self._await_other(other)
-            self._begin(saga)
+            self._begin(saga, saga.token)
             async with asyncio.timeout(self._settings.wait_seconds):
                 return _decided(await waiter, self._causes.get(saga.id))
         except TimeoutError:
@@ -226,9 +240,11 @@ class Orchestrator:
         doubled = self._settings.retry_seconds * 2.0 ** min(failures - 1, 30)
         return timedelta(seconds=min(doubled, self._settings.max_retry_seconds))
 
-    async def _drive(self, saga: Saga, lines: list[LogLine]) -> None:
-        """Take it as far as it goes without waiting for a moment or a word; `lines` are still to be written."""
-        token = saga.token
+    async def _drive(self, saga: Saga, token: str, lines: list[LogLine]) -> None:
+        """Take it as far as it goes without waiting for a moment or a word; `lines` are still to be written.
+
+        `token`: the one under which it is held.
+        """
         while True:
             now = self._now()
             if saga.is_open and saga.phase == READY and saga.due_at is not None and saga.due_at <= now:
@@ -237,9 +253,8 @@ class Orchestrator:
                 saga, lines = await self._command(saga, lines, token)
                 if lines:
                     continue
-            elif lines or saga.phase == WAITING:
-                if not await self._write(saga, lines, token):
-                    return
+            elif (lines or saga.phase == WAITING) and not await self._write(saga, lines, token):
+                return
             if saga.phase != BEGUN:
                 return
             lines = await self._perform(saga)
@@ -355,4 +370,3 @@ def _under_way(saga_id: str) -> Unavailable:
         retry_after_seconds=1.0,
         saga_id=saga_id,
     )
-

@@ -59,7 +59,7 @@ class LogLine(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Saga(msgspec.Struct, kw_only=True):
-    """One saga. `position` is the step at hand: forwards the next one to be done, `backwards` the next to be taken back.
+    """One saga. `position` is the step at hand: forwards the next to be done, `backwards` the next to be taken back.
 
     `attempts` counts how often it was started, `failures` how often it failed. `number` is the log's last. `due_at`:
     when it goes on by itself, if it is open. `owner` and `token` name the process that has it under its hands.

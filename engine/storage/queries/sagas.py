@@ -36,9 +36,7 @@ _SORTING: Final = Sorting(
     default="createTime",
     key=(_S.id,),
 )
-_LOG_SORTING: Final = Sorting(
-    list_name="saga log", sorts={"number": _L.number}, default="number", key=(_L.number,)
-)
+_LOG_SORTING: Final = Sorting(list_name="saga log", sorts={"number": _L.number}, default="number", key=(_L.number,))
 _PARTICIPANT_SORTING: Final = Sorting(
     list_name="saga participants", sorts={"id": _P.id, "name": _P.name}, default="id", key=(_P.id,)
 )

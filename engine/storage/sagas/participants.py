@@ -80,6 +80,14 @@ def unregister(writer: Writer, participant_id: str, request_id: str, now: dateti
     if not deleted:
         writer.rollback()
         return False
-    answer: tuple[Any, ...] = (participant_id + "/gone", participant_id, "", request_id or None, "{}", b"", text_of_moment(now))
+    answer: tuple[Any, ...] = (
+        participant_id + "/gone",
+        participant_id,
+        "",
+        request_id or None,
+        "{}",
+        b"",
+        text_of_moment(now),
+    )
     writer.run([OUTBOX.of([answer]), COMMIT] if request_id else [COMMIT])
     return True

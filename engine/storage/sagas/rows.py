@@ -155,5 +155,3 @@ def line_of(row: Row) -> LogLine:
         ended_at=ended,
         error=row[8],
     )
-
-

@@ -65,9 +65,7 @@ class SqlSagas:
         """See the port."""
         return await self._on_writer(lambda writer: writing.extend(writer, owner, saga_ids, until))
 
-    async def change(
-        self, saga_id: str, work: Callable[[Saga], Change | None], request_id: str = ""
-    ) -> Saga | None:
+    async def change(self, saga_id: str, work: Callable[[Saga], Change | None], request_id: str = "") -> Saga | None:
         """See the port."""
         now = self._now()
 

@@ -1,7 +1,7 @@
 """Sagas as statements of a writer: many at once, each only as long as whoever writes it still holds it.
 
-Two round trips: lock the rows (and, for what is published, the instances whose events must keep their order) and look at
-the tokens; then write what is still held, with COMMIT in the same packet.
+Two round trips: lock the rows (and, for what is published, the instances whose events must keep their order) and look
+at the tokens; then write what is still held, with COMMIT in the same packet.
 """
 
 from __future__ import annotations
@@ -105,8 +105,8 @@ def write(writer: Writer, changes: Sequence[Change], now: datetime) -> list[str]
     if requests:
         looks.append(_OF_REQUESTS.of(requests))
     results = writer.run(looks) if looks else []
-    taken = dict(results[-1].rows) if requests else {}
-    tokens = dict(results[len(results) - 1 - bool(requests)].rows) if held or roots else {}
+    taken: dict[str, str] = dict(results[-1].rows) if requests else {}
+    tokens: dict[str, str] = dict(results[len(results) - 1 - bool(requests)].rows) if held or roots else {}
     outcomes = [_outcome(change, tokens, taken) for change in changes]
     kept = [change for change, outcome in zip(changes, outcomes, strict=True) if not outcome]
     if kept:

@@ -1,5 +1,7 @@
 """Sagas, their log, and who takes part in them."""
 
+from typing import Any, Final
+
 import sqlalchemy as sa
 from alembic import op
 
@@ -10,12 +12,12 @@ down_revision = "0002"
 branch_labels = None
 depends_on = None
 
-OPTIONS = {
+OPTIONS: Final[dict[str, Any]] = {
     f"{prefix}_{name}": value
     for prefix in ("mysql", "mariadb")
     for name, value in (("engine", "InnoDB"), ("charset", "utf8mb4"), ("collate", "utf8mb4_bin"))
 }
-INDEXES = (("lane", "available_at"), ("instance_id",), ("definition_key",), ("task_id",), ("created_at",))
+INDEXES: Final = (("lane", "available_at"), ("instance_id",), ("definition_key",), ("task_id",), ("created_at",))
 
 
 def upgrade() -> None:
