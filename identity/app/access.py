@@ -50,6 +50,7 @@ class Access:
             return Verdict(allowed=False, reason="user-inactive")
         if not has(found.privileges, privilege):
             return Verdict(allowed=False, reason="privilege-missing")
-        if tenant_id and tenant_id != found.tenant_id and not has(found.privileges, ALL_TENANTS):
+        for_all = not found.tenant_id and has(found.privileges, ALL_TENANTS)
+        if tenant_id and tenant_id != found.tenant_id and not for_all:
             return Verdict(allowed=False, reason="foreign-tenant")
         return Verdict(allowed=True)

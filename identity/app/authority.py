@@ -26,8 +26,8 @@ class Caller:
 
     @property
     def acts_for_all(self) -> bool:
-        """Tell whether every tenant is theirs."""
-        return has(self.privileges, ALL_TENANTS)
+        """Tell whether every tenant is theirs; who has a tenant has that one, whatever else was given to them."""
+        return not self.tenant_id and has(self.privileges, ALL_TENANTS)
 
     @property
     def scope(self) -> Scope:
@@ -37,6 +37,14 @@ class Caller:
     def has(self, privilege: str) -> bool:
         """Tell whether they have the privilege."""
         return has(self.privileges, privilege)
+
+    def must_act_for_all(self) -> None:
+        """Raise PermissionDenied unless every tenant is theirs."""
+        if not self.acts_for_all:
+            raise PermissionDenied(
+                "foreign-tenant",
+                f"expected a caller without a tenant who has the privilege {ALL_TENANTS}, found another",
+            )
 
     def tenant_of_new(self, wanted: str | None) -> str:
         """The tenant of what they make. Raises PermissionDenied for another one than theirs."""

@@ -8,7 +8,6 @@ from identity.app.authority import Caller, no_such_tenant
 from identity.app.ports import Store, Work
 from identity.app.requests import check_id, check_texts, once, request_key
 from identity.model.people import Tenant
-from identity.model.permissions import ALL_TENANTS
 from mesh.clock import Clock
 from mesh.errors import AlreadyExists, FailedPrecondition
 
@@ -24,7 +23,7 @@ class Tenants:
         """Make a tenant. Raises AlreadyExists, InvalidArgument, PermissionDenied."""
         check_id("id", tenant_id)
         check_texts(name=name)
-        caller.must_have([ALL_TENANTS], "tenants are apart from each other")
+        caller.must_act_for_all()
         request = request_key(caller, "CreateTenant", request_id)
         now = self._clock.now()
 
@@ -58,7 +57,7 @@ class Tenants:
 
     async def delete(self, caller: Caller, tenant_id: str, request_id: str) -> None:
         """Delete a tenant without users and groups. Raises NotFound, FailedPrecondition, PermissionDenied."""
-        caller.must_have([ALL_TENANTS], "tenants are apart from each other")
+        caller.must_act_for_all()
         request = request_key(caller, f"DeleteTenant {tenant_id}", request_id)
         now = self._clock.now()
 
