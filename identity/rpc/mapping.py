@@ -36,7 +36,7 @@ def read_filter(kind: type[F], request: Any) -> F:
     """The filter of a list request: its fields have the names of the request's."""
     values: dict[str, Any] = {}
     for name, hint in _hints_of(kind).items():
-        if hint is tuple[str, ...]:
+        if hint == tuple[str, ...]:
             values[name] = tuple(getattr(request, name))
         elif hint in (bool, str):
             values[name] = getattr(request, name)

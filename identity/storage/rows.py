@@ -39,7 +39,11 @@ def put(connection: Connection, table: Table, values: Mapping[str, Any]) -> None
     keys = [column.name for column in table.primary_key.columns]
     others = {name: value for name, value in values.items() if name not in keys}
     same = and_(*(table.c[name] == values[name] for name in keys))
-    if connection.execute(update(table).where(same).values(others)).rowcount == 0:
+    if others:
+        there = connection.execute(update(table).where(same).values(others)).rowcount > 0
+    else:
+        there = connection.execute(select(table.c[keys[0]]).where(same)).first() is not None
+    if not there:
         connection.execute(insert(table).values(dict(values)))
 
 
