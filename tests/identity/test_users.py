@@ -87,8 +87,12 @@ async def test_a_password_never_comes_out(world: World) -> None:
     listed = await world.identity.ListUsers(pb.ListUsersRequest())
     database = open_database(DatabaseSettings(url=world.url))
     with database.engine.connect() as connection:
-        kept = connection.execute(select(tables.password.c.hash).where(tables.password.c.user_id == "anna")).scalar_one()
-        stored = [str(row) for table in tables.metadata.sorted_tables for row in connection.execute(select(table)).all()]
+        kept = connection.execute(
+            select(tables.password.c.hash).where(tables.password.c.user_id == "anna")
+        ).scalar_one()
+        stored = [
+            str(row) for table in tables.metadata.sorted_tables for row in connection.execute(select(table)).all()
+        ]
     database.close()
 
     for answer in (made, read, listed):

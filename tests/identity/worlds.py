@@ -123,13 +123,9 @@ class World:
     ) -> privilege_pb2.Privilege:
         made = await self.identity.CreatePrivilege(pb.CreatePrivilegeRequest(name=name))
         for user_id in users:
-            await self.identity.AddPrivilegeUser(
-                pb.AddPrivilegeUserRequest(privilege_id=made.id, user_id=user_id)
-            )
+            await self.identity.AddPrivilegeUser(pb.AddPrivilegeUserRequest(privilege_id=made.id, user_id=user_id))
         for group_id in groups:
-            await self.identity.AddPrivilegeGroup(
-                pb.AddPrivilegeGroupRequest(privilege_id=made.id, group_id=group_id)
-            )
+            await self.identity.AddPrivilegeGroup(pb.AddPrivilegeGroupRequest(privilege_id=made.id, group_id=group_id))
         return made
 
     async def login(self, user_id: str, password: str = PASSWORD, address: str = "") -> access_pb.LoginResponse:
