@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import httpx
 
-from engine.effects.addresses import AddressRefused, GuardedTransport, Resolver, resolve
+from mesh.addresses import AddressRefused, GuardedTransport, Resolver, resolve
 from engine.kernel import commands as cmd
 from engine.kernel.values import variables_of
 from mesh.settings import setting

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from engine.effects.addresses import is_public
+from mesh.addresses import is_public
 from engine.effects.http_requests import HttpRequests, HttpSettings
 from engine.kernel import commands as cmd
 from tests.engine.effects.websites import answer, website
