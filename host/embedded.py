@@ -16,6 +16,8 @@ from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector,
 
 from gateway.service import Endpoint, EnvoyProcess, GatewaySettings, edge_snapshot, open_edge, read_contract
 from host.services import SERVICES, Service, Surroundings
+from mesh.cache.settings import CacheSettings
+from mesh.cache.two_level import Caches
 from mesh.channels import Channels
 from mesh.clock import Clock, ManualClock, SystemClock
 from mesh.observation_port import ObservationPort
@@ -66,6 +68,7 @@ class EmbeddedMesh:
         self.rest_address = ""
         self.metrics_address = ""
         self._services: dict[str, Service] = {}
+        self._caches: Caches | None = None
         self._channels: Channels | None = None
         self._server: MeshServer | None = None
         self._observation: ObservationPort | None = None
@@ -77,6 +80,7 @@ class EmbeddedMesh:
         registry = process_registry()
         self._options.data_directory.mkdir(parents=True, exist_ok=True)
         self._server = MeshServer(self._server_settings, observe=RpcMetrics(registry), descriptor_set=descriptors)
+        self._caches = Caches(load(CacheSettings, self._environment, "FLOWLOOM_CACHE_"), registry, alone=True)
         self._channels = Channels(local=dict.fromkeys(SERVICES, self._server.local))
         around = Surroundings(
             environment=self._environment,
@@ -84,7 +88,9 @@ class EmbeddedMesh:
             registry=registry,
             draining=self._server.draining,
             channels=self._channels,
+            caches=self._caches,
         )
+        await self._caches.start()
         for name, hosted in SERVICES.items():
             service = self._services[name] = hosted.build(around)
             await service.start()
@@ -130,6 +136,8 @@ class EmbeddedMesh:
             await service.stop()
         if self._channels is not None:
             await self._channels.close()
+        if self._caches is not None:
+            await self._caches.stop()
         if self._observation is not None:
             await self._observation.stop()
 

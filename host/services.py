@@ -18,6 +18,7 @@ from prometheus_client import CollectorRegistry
 from engine.service import EngineService, EngineSettings
 from history.service import HistoryService, HistorySettings
 from mesh.bus.ports import EventBus
+from mesh.cache.two_level import Caches
 from mesh.channels import Channels
 from mesh.clock import Clock
 from mesh.settings import load
@@ -47,8 +48,8 @@ class Service(Protocol):
 class Surroundings:
     """What a service is given of its process.
 
-    `channels` lead to the other services, in process where they are co-hosted. `bus` is what consumers read from: the
-    engine's own where it is co-hosted, None where there is none.
+    `caches` are the process's own. `channels` lead to the other services, in process where they are co-hosted. `bus`
+    is what consumers read from: the engine's own where it is co-hosted, None where there is none.
     """
 
     environment: Mapping[str, str]
@@ -56,6 +57,7 @@ class Surroundings:
     registry: CollectorRegistry
     draining: asyncio.Event
     channels: Channels
+    caches: Caches
     bus: EventBus | None = None
 
 

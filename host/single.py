@@ -7,6 +7,8 @@ from dataclasses import dataclass, fields, replace
 from gateway.service import Endpoint, GatewaySettings, edge_snapshot, open_edge, read_contract
 from host.embedded import descriptor_set, process_registry
 from host.services import SERVICES, Hosted, Surroundings
+from mesh.cache.settings import CacheSettings
+from mesh.cache.two_level import Caches
 from mesh.channels import Channels
 from mesh.clock import SystemClock
 from mesh.observation_port import ObservationPort
@@ -41,6 +43,7 @@ async def _serve(name: str, hosted: Hosted, environment: Mapping[str, str]) -> N
     registry = process_registry()
     server = MeshServer(settings, observe=RpcMetrics(registry), descriptor_set=descriptor_set())
     channels = Channels(addresses=load(Addresses, environment, "FLOWLOOM_ADDRESS_").given())
+    caches = Caches(load(CacheSettings, environment, "FLOWLOOM_CACHE_"), registry, alone=False)
     service = hosted.build(
         Surroundings(
             environment=environment,
@@ -48,10 +51,12 @@ async def _serve(name: str, hosted: Hosted, environment: Mapping[str, str]) -> N
             registry=registry,
             draining=server.draining,
             channels=channels,
+            caches=caches,
         )
     )
     signalled = asyncio.ensure_future(until_signalled())
     observation = ObservationPort(registry, server.readiness)
+    await caches.start()
     await service.start()
     try:
         service.add_to(server.registrar)
@@ -64,6 +69,7 @@ async def _serve(name: str, hosted: Hosted, environment: Mapping[str, str]) -> N
         await observation.stop()
         await service.stop()
         await channels.close()
+        await caches.stop()
 
 
 async def _serve_gateway(environment: Mapping[str, str]) -> None:
