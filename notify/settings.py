@@ -60,7 +60,9 @@ class WebhookSettings:
 class ServiceSettings:
     """SMS, push, DingTalk and Slack through Apprise. `{address}` stands for the recipient's address."""
 
-    sms: str = setting("", doc="Apprise URL of the SMS service, such as twilio://SID:TOKEN@FROM/{address}.", secret=True)
+    sms: str = setting(
+        "", doc="Apprise URL of the SMS service, such as twilio://SID:TOKEN@FROM/{address}.", secret=True
+    )
     push: str = setting("", doc="Apprise URL of the push service.", secret=True)
     dingtalk: str = setting("", doc="Apprise URL of DingTalk, such as dingtalk://TOKEN/{address}.", secret=True)
     slack: str = setting("", doc="Apprise URL of Slack, such as slack://TOKENS/{address}.", secret=True)

@@ -284,5 +284,3 @@ def _may_hear(notice: Notice, person: Person | None) -> bool:
     if person is None:
         return True
     return person.active and (not person.tenant_id or person.tenant_id == notice.tenant_id)
-
-

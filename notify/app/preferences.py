@@ -8,8 +8,8 @@ from typing import Final, Protocol
 import msgspec
 
 from mesh.clock import Clock
-from mesh.errors import FieldViolation, InvalidArgument, NotFound
-from notify.app.ports import Channel
+from mesh.errors import FieldViolation, InvalidArgument, NotFound, PermissionDenied
+from notify.app.ports import Channel, Directory
 from notify.app.templates import is_language
 from notify.model.names import CHANNELS, EVENTS, MAIL
 from notify.model.records import Preferences
@@ -43,12 +43,27 @@ class UserPreferences:
     """The use cases."""
 
     def __init__(
-        self, store: PreferenceStore, channels: Mapping[str, Channel], settings: NotifySettings, clock: Clock
+        self,
+        store: PreferenceStore,
+        directory: Directory,
+        channels: Mapping[str, Channel],
+        settings: NotifySettings,
+        clock: Clock,
     ) -> None:
         self._store = store
+        self._directory = directory
         self._channels = channels
         self._settings = settings
         self._clock = clock
+
+    async def check_visible(self, user_id: str, tenant_id: str | None) -> None:
+        """Refuse a caller who sees one tenant (None: all) a user of another. Raises PermissionDenied, Unavailable."""
+        if tenant_id is None:
+            return
+        person = (await self._directory.people([user_id])).get(user_id)
+        if (person.tenant_id if person is not None else "") != tenant_id:
+            message = f"expected a user of the caller's tenant, found '{user_id}'"
+            raise PermissionDenied("foreign-tenant", message, user_id=user_id)
 
     async def get(self, user_id: str) -> Preferences:
         """What a user set, or what holds without. Raises Unavailable."""
@@ -77,7 +92,9 @@ class UserPreferences:
 
         if not wanted.user_id or len(wanted.user_id) > MAX_USER_ID_CHARACTERS:
             faults.append(
-                FieldViolation("user_id", f"expected an id of at most {MAX_USER_ID_CHARACTERS} characters, found another")
+                FieldViolation(
+                    "user_id", f"expected an id of at most {MAX_USER_ID_CHARACTERS} characters, found another"
+                )
             )
         if wanted.language and not is_language(wanted.language):
             fault("language", f"expected a language such as de or de-AT, found '{wanted.language}'")
@@ -97,7 +114,9 @@ class UserPreferences:
         if unknown := [event for event in wanted.muted_events if event not in EVENTS]:
             fault("muted_events", f"expected some of {', '.join(EVENTS)}, found '{unknown[0]}'")
         quiet = wanted.quiet_hours
-        if quiet is not None and not (0 <= quiet.start_minute < MINUTES_OF_DAY and 0 <= quiet.end_minute < MINUTES_OF_DAY):
+        if quiet is not None and not (
+            0 <= quiet.start_minute < MINUTES_OF_DAY and 0 <= quiet.end_minute < MINUTES_OF_DAY
+        ):
             fault("quiet_hours", "expected a start and an end from 00:00 to 23:59, found others")
         if wanted.digest_seconds and not MIN_DIGEST_SECONDS <= wanted.digest_seconds <= MAX_DIGEST_SECONDS:
             fault("digest_period", f"expected 1 minute to 7 days, found {wanted.digest_seconds} s")

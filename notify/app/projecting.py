@@ -42,10 +42,10 @@ class Wanted(msgspec.Struct, kw_only=True):
 class Loaded(msgspec.Struct, kw_only=True):
     """What is there of it. `applied`: the last sequence of each root; `notices`: event and task of each by id."""
 
-    applied: dict[str, int] = {}  # noqa: RUF012 - msgspec copies it for each
-    tasks: dict[str, Task] = {}  # noqa: RUF012
-    processes: dict[str, Process] = {}  # noqa: RUF012
-    notices: dict[str, tuple[str, str]] = {}  # noqa: RUF012
+    applied: dict[str, int] = {}
+    tasks: dict[str, Task] = {}
+    processes: dict[str, Process] = {}
+    notices: dict[str, tuple[str, str]] = {}
 
 
 class Changes(msgspec.Struct, frozen=True, kw_only=True):
@@ -169,9 +169,7 @@ class Projection:
         tenant_id = process.tenant_id if process is not None else ""
         self._incidents += 1
         occurrence = e.incident_id or f"{self._command.sequence}.{self._incidents}"
-        self._tell(
-            INCIDENT, e.at, instance_id=e.instance_id, tenant_id=tenant_id, occurrence=occurrence, facts=facts
-        )
+        self._tell(INCIDENT, e.at, instance_id=e.instance_id, tenant_id=tenant_id, occurrence=occurrence, facts=facts)
 
     # --- tasks ---
 

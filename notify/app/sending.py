@@ -146,9 +146,7 @@ class Sender:
         return Outcome(delivery=sent, entries=told)
 
     async def _texts(self, delivery: Delivery, context: Facts) -> Texts:
-        template = await self._choice.find(
-            delivery.event, delivery.channel, delivery.language, delivery.tenant_id
-        )
+        template = await self._choice.find(delivery.event, delivery.channel, delivery.language, delivery.tenant_id)
         return await self._renderer.render(template, localized(context, self._clock.now()))
 
     async def _send(self, delivery: Delivery, texts: Texts, context: Facts) -> None:
@@ -231,5 +229,3 @@ class _Settler:
                     await asyncio.sleep(SETTLE_PAUSE_SECONDS)
                 else:
                     return
-
-

@@ -9,7 +9,7 @@ from typing import Final, Protocol
 import msgspec
 
 from mesh.clock import Clock
-from mesh.errors import AlreadyExists, FailedPrecondition, FieldViolation, InvalidArgument, NotFound
+from mesh.errors import AlreadyExists, FailedPrecondition, FieldViolation, InvalidArgument, NotFound, PermissionDenied
 from mesh.paging import Listed, Page
 from notify.app.contexts import example, localized
 from notify.app.ports import Renderer, TemplateFailed, Texts
@@ -31,6 +31,13 @@ class TemplateFilter(msgspec.Struct, frozen=True, kw_only=True):
     channel: str | None = None
     language: str | None = None
     tenant_id: str | None = None
+    visible_tenants: tuple[str, ...] | None = None
+    """None: those of all."""
+
+    def given(self) -> dict[str, str]:
+        """The columns that are to have a value."""
+        names = ("event", "channel", "language", "tenant_id")
+        return {name: value for name in names if (value := getattr(self, name)) is not None}
 
 
 class TemplateStore(Protocol):
@@ -58,6 +65,10 @@ class TemplateStore(Protocol):
 
     def remove(self, template_id: str, request_id: str) -> Awaitable[bool]:
         """Remove; False if there is none."""
+        ...
+
+    def was_removed(self, template_id: str, request_id: str) -> Awaitable[bool]:
+        """Tell whether this request removed it already."""
         ...
 
 
@@ -131,25 +142,28 @@ class Templates:
             raise AlreadyExists("template-exists", f"expected no template of {place} yet, found one", template_id=key)
         return added
 
-    async def get(self, template_id: str) -> Template:
-        """One template. Raises NotFound, Unavailable."""
+    async def get(self, template_id: str, tenant_id: str | None) -> Template:
+        """One template; a tenant sees its own and those of all. Raises NotFound, Unavailable."""
         found = shipped().get(template_id) or await self._store.get(template_id)
-        if found is None:
+        if found is None or (tenant_id is not None and found.tenant_id not in ("", tenant_id)):
             raise _not_found(template_id)
         return found
 
-    async def listed(self, wanted: TemplateFilter, page: Page, *, of_shipped: bool) -> Listed[Template]:
+    async def listed(
+        self, wanted: TemplateFilter, page: Page, tenant_id: str | None, *, of_shipped: bool
+    ) -> Listed[Template]:
         """A page of those that were added, or all shipped ones in one page. Raises InvalidArgument, Unavailable."""
         if not of_shipped:
+            if tenant_id is not None:
+                wanted = msgspec.structs.replace(wanted, visible_tenants=tuple(dict.fromkeys(("", tenant_id))))
             return await self._store.listed(wanted, page)
-        given = {name: value for name in wanted.__struct_fields__ if (value := getattr(wanted, name)) is not None}
+        given = wanted.given()
         rows = [t for t in shipped().values() if all(getattr(t, name) == value for name, value in given.items())]
         return Listed(rows=rows, total=len(rows), start=0, sort="event", order="asc", next_page_token="")
 
-    async def update(self, template_id: str, texts: Texts, request_id: str) -> Template:
+    async def update(self, template_id: str, texts: Texts, request_id: str, tenant_id: str | None) -> Template:
         """Replace the texts. Raises NotFound, FailedPrecondition, InvalidArgument, Unavailable."""
-        _refuse_shipped(template_id)
-        found = await self.get(template_id)
+        found = await self._own(template_id, tenant_id)
         changed = msgspec.structs.replace(
             found, subject=texts.subject, text=texts.text, html=texts.html, updated_at=self._clock.now()
         )
@@ -159,9 +173,11 @@ class Templates:
             raise _not_found(template_id)
         return written
 
-    async def delete(self, template_id: str, request_id: str) -> None:
+    async def delete(self, template_id: str, request_id: str, tenant_id: str | None) -> None:
         """Remove. Raises NotFound, FailedPrecondition, Unavailable."""
-        _refuse_shipped(template_id)
+        if await self._store.get(template_id) is None and await self._store.was_removed(template_id, request_id):
+            return
+        await self._own(template_id, tenant_id)
         if not await self._store.remove(template_id, request_id):
             raise _not_found(template_id)
 
@@ -172,9 +188,7 @@ class Templates:
         """
         _check_names(template.event, template.channel)
         if not (template.subject or template.text or template.html):
-            template = await self._choice.find(
-                template.event, template.channel, template.language, template.tenant_id
-            )
+            template = await self._choice.find(template.event, template.channel, template.language, template.tenant_id)
         else:
             self._check_lengths(template)
         now = self._clock.now()
@@ -184,6 +198,15 @@ class Templates:
             return await self._renderer.render(template, localized(context, now))
         except (TemplateFailed, ValueError) as failed:
             raise InvalidArgument("template-fails", str(failed)) from failed
+
+    async def _own(self, template_id: str, tenant_id: str | None) -> Template:
+        """One that may be changed: what all tenants share is not one tenant's to change."""
+        _refuse_shipped(template_id)
+        found = await self.get(template_id, tenant_id)
+        if tenant_id is not None and found.tenant_id != tenant_id:
+            message = "expected a template of the caller's tenant, found one that all tenants share"
+            raise PermissionDenied("template-shared", message, template_id=template_id)
+        return found
 
     async def _check_texts(self, template: Template) -> None:
         if not template.text:

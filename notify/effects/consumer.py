@@ -6,9 +6,9 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, TypeAlias
 
+from mesh.bus.message import Message
 from notify.effects.events import decode
 from notify.model.happenings import Told
-from mesh.bus.message import Message
 
 Record: TypeAlias = Callable[[Sequence[Told]], Awaitable[None]]
 

@@ -85,7 +85,9 @@ class SmtpMail:
             server = self._connect()
         except (smtplib.SMTPException, OSError, ssl.SSLError) as error:
             # Also a refused login: the settings are wrong, not the message.
-            raise SendFailed(f"expected mail server {self._settings.host} to let us in, found: {_said(error)}") from error
+            raise SendFailed(
+                f"expected mail server {self._settings.host} to let us in, found: {_said(error)}"
+            ) from error
         try:
             server.send_message(mail, to_addrs=[recipient])
         except smtplib.SMTPRecipientsRefused as error:
@@ -180,5 +182,3 @@ def _said(error: Exception) -> str:
     if isinstance(error, smtplib.SMTPResponseException):
         return f"{error.smtp_code} {_text(error.smtp_error)}"
     return f"{type(error).__name__}: {error}"
-
-

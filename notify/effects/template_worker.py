@@ -4,8 +4,8 @@ Templates are written by people, and a sandbox keeps them from everything but th
 using up time and memory, so a process can be given up: it has a limit of memory, and its parent ends it when it takes
 too long. It ends by itself when its pipe is closed.
 
-A request and an answer are four bytes of length and a JSON object. Request: `op` (render or check), `templates` (name to
-text), `context`, `characters` (the longest output). Answer: `texts` or `error`.
+A request and an answer are four bytes of length and a JSON object. Request: `op` (render or check), `templates` (name
+to text), `context`, `characters` (the longest output). Answer: `texts` or `error`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ import sys
 from typing import Any, BinaryIO, Final
 
 from jinja2 import StrictUndefined, TemplateError
-from jinja2.sandbox import ImmutableSandboxedEnvironment, SecurityError
+from jinja2.exceptions import SecurityError
+from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 LENGTH: Final = struct.Struct(">I")
 MAX_RANGE: Final = 10_000
@@ -27,7 +28,7 @@ _HTML: Final = "html"
 
 
 class _Environment(ImmutableSandboxedEnvironment):
-    """Names that an event does not have are an error, so that a template with a wrong name does not go out with holes."""
+    """A name that does not exist is an error, so that a template that is wrong does not go out with holes."""
 
     intercepted_binops = frozenset(("**", "*"))
 

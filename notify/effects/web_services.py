@@ -1,8 +1,8 @@
 """SMS, push, DingTalk and Slack through Apprise, which knows the services behind its URLs.
 
-Apprise blocks and only says whether it worked, so it runs in threads of a bounded number, its warnings are the reason of
-a failure, and every failure is tried again. It cannot hand a message id to a service of other people; the open formats
-(json, xml, form) get it as `Idempotency-Key`.
+Apprise blocks and only says whether it worked. So it runs in threads of a bounded number, its warnings are the reason
+of a failure, and every failure is tried again. It cannot hand a message id to a service of other people; the open
+formats (json, xml, form) get it as `Idempotency-Key`.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _IDEMPOTENCY_HEADER: Final = "Idempotency-Key"
 
 
 class WebService:
-    """A `Channel`. An address is what the setting's URL has a place for, or a whole Apprise URL of an allowed scheme."""
+    """A `Channel`. An address is what the setting's URL has a place for, or an Apprise URL of an allowed scheme."""
 
     def __init__(
         self, url: str, allowed_schemes: tuple[str, ...], threads: ThreadPoolExecutor, timeout_seconds: float
@@ -41,7 +41,9 @@ class WebService:
     def check_address(self, address: str) -> None:
         """Raise ValueError for what nothing can be sent to."""
         if len(address) > MAX_ADDRESS_CHARACTERS or not address.isprintable():
-            raise ValueError(f"expected printable text of at most {MAX_ADDRESS_CHARACTERS} characters, found another one")
+            raise ValueError(
+                f"expected printable text of at most {MAX_ADDRESS_CHARACTERS} characters, found another one"
+            )
         scheme, is_url, _ = address.partition("://")
         if is_url:
             if scheme.lower() not in self._allowed:
@@ -77,7 +79,9 @@ class WebService:
         return url + joint + "&".join(f"{name}={value}" for name, value in more.items())
 
 
-def open_services(settings: ServiceSettings, timeout_seconds: float) -> tuple[Mapping[str, WebService], ThreadPoolExecutor]:
+def open_services(
+    settings: ServiceSettings, timeout_seconds: float
+) -> tuple[Mapping[str, WebService], ThreadPoolExecutor]:
     """The channels of the settings, and the threads in which they send."""
     threads = ThreadPoolExecutor(max_workers=settings.threads, thread_name_prefix="notify-service")
     urls = {SMS: settings.sms, PUSH: settings.push, DINGTALK: settings.dingtalk, SLACK: settings.slack}

@@ -67,7 +67,7 @@ class Notice(msgspec.Struct, frozen=True, kw_only=True):
     due_at: datetime
     attempts: int = 0
     lease_owner: str = ""
-    facts: Facts = {}  # noqa: RUF012 - msgspec copies it for each
+    facts: Facts = {}
 
 
 class Delivery(msgspec.Struct, frozen=True, kw_only=True):
@@ -97,7 +97,7 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
     tenant_id: str = ""
     language: str = ""
     lease_owner: str = ""
-    context: Facts = {}  # noqa: RUF012
+    context: Facts = {}
 
     def message_id(self, domain: str) -> str:
         """The same for every attempt; another one after a resend, which is meant to arrive once more."""

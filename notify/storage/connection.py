@@ -1,4 +1,4 @@
-"""The connection over which notify writes: one, used by one thread, opened when it is needed and anew if it was lost."""
+"""The connection over which notify writes: one, used by one thread, opened when it is needed, anew if it was lost."""
 
 from __future__ import annotations
 

@@ -24,9 +24,10 @@ _DUE: Final = Sql(
     f"SELECT {DELIVERIES.columns} FROM delivery WHERE due_at <= ? ORDER BY due_at LIMIT ? {{skip locked}}"
 )
 _LEASE: Final = Sql("UPDATE delivery SET due_at = ?, lease_owner = ?, attempts = attempts + 1 WHERE id IN ?*")
-_HELD: Final = Sql("SELECT id, lease_owner, digest_id FROM delivery WHERE id IN ?* {for update}")
+_HELD: Final = Sql("SELECT id, lease_owner FROM delivery WHERE id IN ?* {for update}")
 _ENTRIES: Final = Sql(
-    f"SELECT {DELIVERIES.columns} FROM delivery WHERE digest_id = ? AND state = 'pending' ORDER BY created_at, id LIMIT ?"
+    f"SELECT {DELIVERIES.columns} FROM delivery WHERE digest_id = ? AND state = 'pending'"
+    " ORDER BY created_at, id LIMIT ?"
 )
 _LEFT: Final = Sql("SELECT DISTINCT digest_id FROM delivery WHERE digest_id IN ?* AND state = 'pending'")
 _TELL: Final = Sql(
@@ -104,10 +105,8 @@ class DeliveryRows:
 
         return await self._answers.once(request_id, "SendNotification", list[Delivery], work)
 
-    async def change(
-        self, delivery_id: str, request_id: str, method: str, change: Change
-    ) -> Delivery | None:
-        """Lock one, write what `change` makes of it; None if there is none. Raises what `change` raises, Unavailable."""
+    async def change(self, delivery_id: str, request_id: str, method: str, change: Change) -> Delivery | None:
+        """Lock one and write what `change` makes of it; None if there is none. Raises what that raises, Unavailable."""
 
         def work(writer: Writer) -> tuple[list[Statement], Delivery | None]:
             rows = writer.run([_ONE.of(delivery_id)])[0].rows

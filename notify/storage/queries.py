@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Final
 
-from sqlalchemy import ColumnElement, Select, func, select
+from sqlalchemy import ColumnElement, and_, func, or_, select
 from sqlalchemy import Connection as Reader
 
 from mesh.db.database import Database
@@ -57,8 +58,25 @@ class Queries:
 
     async def waiting(self) -> tuple[int, int]:
         """Return how many notices and deliveries have their time still to come or just now. Raises Unavailable."""
-        notices: Select[tuple[int]] = select(func.count()).select_from(tables.notice)
+        notices = select(func.count()).select_from(tables.notice)
         deliveries = select(func.count()).select_from(tables.delivery).where(_c.due_at.is_not(None))
+
+        def work(reader: Reader) -> tuple[int, int]:
+            return int(reader.execute(notices).scalar_one()), int(reader.execute(deliveries).scalar_one())
+
+        return await in_database(self._database, work)
+
+    async def due(self, now: datetime) -> tuple[int, int]:
+        """Return how many notices and deliveries are due or under way. Raises Unavailable."""
+        notice = tables.notice.c
+        notices = (
+            select(func.count()).select_from(tables.notice).where(or_(notice.due_at <= now, notice.lease_owner != ""))
+        )
+        deliveries = (
+            select(func.count())
+            .select_from(tables.delivery)
+            .where(or_(_c.due_at <= now, and_(_c.due_at.is_not(None), _c.lease_owner != "")))
+        )
 
         def work(reader: Reader) -> tuple[int, int]:
             return int(reader.execute(notices).scalar_one()), int(reader.execute(deliveries).scalar_one())
@@ -67,9 +85,7 @@ class Queries:
 
 
 def _conditions(wanted: DeliveryFilter) -> list[ColumnElement[bool]]:
-    found = [
-        column == value for name, column in _EQUAL.items() if (value := getattr(wanted, name)) is not None
-    ]
+    found = [column == value for name, column in _EQUAL.items() if (value := getattr(wanted, name)) is not None]
     if wanted.created_before is not None:
         found.append(_c.created_at < wanted.created_before)
     if wanted.created_after is not None:

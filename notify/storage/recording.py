@@ -15,9 +15,7 @@ from notify.storage.rows import NOTICES, PROCESSES, TASKS
 
 _APPLIED: Final = Sql("SELECT root_id, sequence FROM applied_command WHERE root_id IN ?* {for update}")
 _TASKS_OF: Final = Sql(f"SELECT {TASKS.columns} FROM open_task WHERE instance_id IN ?*")
-_NOTICES_OF: Final = Sql(
-    "SELECT n.id, n.event, n.task_id FROM notice n WHERE n.task_id IN ?*"
-)
+_NOTICES_OF: Final = Sql("SELECT n.id, n.event, n.task_id FROM notice n WHERE n.task_id IN ?*")
 _NOTICES_OF_ENDED: Final = Sql(
     "SELECT n.id, n.event, n.task_id FROM open_task t JOIN notice n ON n.task_id = t.id WHERE t.instance_id IN ?*"
 )

@@ -45,7 +45,8 @@ class Answers:
                 rows = writer.run([_ANSWERED.of(request_id)])[0].rows
                 if rows:
                     writer.rollback()
-                    return _first_answer(rows[0], request_id, method, kind)
+                    first: T = _first_answer(rows[0], request_id, method, kind)
+                    return first
             statements, answer = work(writer)
             if not statements:
                 writer.rollback()

@@ -139,8 +139,10 @@ delivery: Final = Table(
     Index("ix_delivery_digest_id", "digest_id"),
     **_OPTIONS,
 )
-"""A `records.Delivery`; `context` is JSON. Its id is made of event, subject, recipient, channel, address and occurrence,
-so that nobody is told the same twice."""
+"""A `records.Delivery`; `context` is JSON.
+
+Its id is made of event, subject, recipient, channel, address and occurrence, so that nobody is told the same twice.
+"""
 
 template: Final = Table(
     "template",

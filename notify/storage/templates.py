@@ -59,8 +59,9 @@ class TemplateRows:
 
     async def listed(self, wanted: TemplateFilter, page: Page) -> Listed[Template]:
         """Return a page. Raises InvalidArgument, Unavailable."""
-        given = {name: value for name in wanted.__struct_fields__ if (value := getattr(wanted, name)) is not None}
-        statement = select(tables.template).where(*(_template[name] == value for name, value in given.items()))
+        statement = select(tables.template).where(*(_template[name] == value for name, value in wanted.given().items()))
+        if wanted.visible_tenants is not None:
+            statement = statement.where(_template.tenant_id.in_(wanted.visible_tenants))
 
         def work(reader: Reader) -> Listed[Template]:
             return fetch(reader, SORTING, statement, wanted, page).read(lambda row: TEMPLATES.read(tuple(row)[:-2]))
@@ -94,6 +95,14 @@ class TemplateRows:
             if not writer.run([_ONE.of(template_id)])[0].rows:
                 return [], False
             return [_DROP.of([(template_id,)])], True
+
+        return await self._answers.once(request_id, "DeleteTemplate", bool, work)
+
+    async def was_removed(self, template_id: str, request_id: str) -> bool:  # noqa: ARG002 - the request says it all
+        """Tell whether this request removed it already. Raises Unavailable."""
+
+        def work(_: Writer) -> tuple[list[Statement], bool]:
+            return [], False
 
         return await self._answers.once(request_id, "DeleteTemplate", bool, work)
 
