@@ -16,6 +16,7 @@ import grpc
 from prometheus_client import CollectorRegistry
 
 from engine.service import EngineService, EngineSettings
+from forms.service import FormsService, FormsSettings
 from history.service import HistoryService, HistorySettings
 from mesh.bus.ports import EventBus
 from mesh.cache.two_level import Caches
@@ -75,6 +76,10 @@ def _engine(around: Surroundings) -> Service:
     return engine
 
 
+def _forms(around: Surroundings) -> Service:
+    return FormsService(load(FormsSettings, around.environment, "FLOWLOOM_FORMS_"), clock=around.clock)
+
+
 def _history(around: Surroundings) -> Service:
     settings = load(HistorySettings, around.environment, "FLOWLOOM_HISTORY_")
     return HistoryService(settings, _bus_for("history", around), clock=around.clock, registry=around.registry)
@@ -100,6 +105,7 @@ class Hosted:
 SERVICES: Final[Mapping[str, Hosted]] = MappingProxyType(
     {
         "engine": Hosted(build=_engine, port=3001),
+        "forms": Hosted(build=_forms, port=3003),
         "history": Hosted(build=_history, port=3005),
     }
 )
