@@ -15,6 +15,7 @@ from typing import Any, Final, Protocol
 import msgspec
 
 from engine.app.asks import DEFINITION, JOB, REQUEST, Ask, aim, is_possible, request_of, target_of, want
+from engine.app.sagas.batching import told_of_sagas
 from engine.app.sagas.state import LOST, Change
 from engine.app.unit_of_work import (
     MESSAGE,
@@ -41,7 +42,7 @@ from engine.kernel import events as ev
 from engine.kernel.apply import fold
 from engine.kernel.env import Env, Limits, Scripts
 from engine.kernel.errors import NOT_FOUND, MissingDefinition, MissingVariables, Refused, failed, not_found
-from engine.kernel.state import COMPLETED, Tree
+from engine.kernel.state import Tree
 from engine.kernel.texts import check_texts
 from engine.kernel.triggers.timer import next_of
 
@@ -389,29 +390,10 @@ class Batch:
                 reply={**reply, REQUEST: request_of(ask.command)} if ask.request_id else reply,
                 payload=self._world.encode_events(ask.root_id, ask.command_id, tenant_id, at, events),
                 throw_ids=ask.throw_ids,
-                sagas=self._sagas(ask, tree, events, at),
+                sagas=told_of_sagas(self._world, ask.saga, tree, events, at),
             )
         )
         ask.reply = reply
-
-    def _sagas(self, ask: Ask, tree: Tree | None, events: list[ev.Event], at: datetime) -> list[Change]:
-        """What the command means for sagas: its own one goes on, and an instance that completed begins one."""
-        changes = [] if ask.saga is None else [ask.saga]
-        completions = self._world.completions
-        if completions is not None and tree is not None:
-            changes += [
-                completions.of(tree.instances[event.instance_id], at)
-                for event in events
-                if event.__class__ is ev.ProcessInstanceEnded and event.state == COMPLETED
-            ]
-        for change in changes:
-            if change.events:
-                saga = change.saga
-                command_id = f"{saga.id}/{saga.number}"
-                change.payload = self._world.encode_events(
-                    saga.root_id or saga.id, command_id, saga.tenant_id, at, change.events
-                )
-        return changes
 
     def _throw(self, ask: Ask, command: Throw) -> None:
         at = self._world.clock.now()
