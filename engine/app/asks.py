@@ -8,7 +8,7 @@ from typing import Any, Final
 from engine.app.sagas.state import Change
 from engine.app.unit_of_work import Delivery, DueJob, Reply, Targets, Throw, Wanted
 from engine.kernel import commands as cmd
-from engine.kernel.errors import request_id_reused
+from engine.kernel.errors import Refused, not_found, request_id_reused
 
 MAX_ID_LENGTH: Final = 64
 REQUEST: Final = "request"
@@ -187,3 +187,18 @@ def want(wanted: Wanted, ask: Ask, kind: str, target_id: str, scope_id: str) -> 
         wanted.scopes[root_id, scope_id] = None
     if isinstance(command, _LINKS):
         wanted.links.append(target_id)
+
+
+_NAMES: Final = {
+    "task": ("task-not-found", "an open task", "task_id"),
+    "job": ("job-not-found", "a job", "job_id"),
+    "instance": ("process-instance-not-found", "a running process instance", "process_instance_id"),
+    "execution": ("execution-not-found", "an execution", "execution_id"),
+    "definition": ("process-definition-not-found", "a process definition", "process_definition_id"),
+}
+
+
+def no_such(kind: str, target_id: str) -> Refused:
+    """The refusal of a command whose target does not exist."""
+    reason, name, fact = _NAMES[kind]
+    return not_found(reason, f"expected {name}, found none with id '{target_id}'", **{fact: target_id})

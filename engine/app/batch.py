@@ -14,7 +14,7 @@ from typing import Any, Final, Protocol
 
 import msgspec
 
-from engine.app.asks import DEFINITION, JOB, REQUEST, Ask, aim, is_possible, request_of, target_of, want
+from engine.app.asks import DEFINITION, JOB, REQUEST, Ask, aim, is_possible, no_such, request_of, target_of, want
 from engine.app.sagas.batching import told_of_sagas
 from engine.app.sagas.state import LOST, Change
 from engine.app.unit_of_work import (
@@ -41,7 +41,7 @@ from engine.kernel import decide as kernel
 from engine.kernel import events as ev
 from engine.kernel.apply import fold
 from engine.kernel.env import Env, Limits, Scripts
-from engine.kernel.errors import NOT_FOUND, MissingDefinition, MissingVariables, Refused, failed, not_found
+from engine.kernel.errors import NOT_FOUND, MissingDefinition, MissingVariables, Refused, failed
 from engine.kernel.state import Tree
 from engine.kernel.texts import check_texts
 from engine.kernel.triggers.timer import next_of
@@ -518,18 +518,3 @@ def _scope_of(ask: Ask, kind: str, target_id: str, found: Found) -> str:
 def _text_of(error: Exception) -> str:
     text = str(error) or type(error).__name__
     return (text if isinstance(error, Refused) else f"{type(error).__name__}: {text}")[:MAX_ERROR_LENGTH]
-
-
-_NAMES: Final = {
-    "task": ("task-not-found", "an open task", "task_id"),
-    "job": ("job-not-found", "a job", "job_id"),
-    "instance": ("process-instance-not-found", "a running process instance", "process_instance_id"),
-    "execution": ("execution-not-found", "an execution", "execution_id"),
-    "definition": ("process-definition-not-found", "a process definition", "process_definition_id"),
-}
-
-
-def no_such(kind: str, target_id: str) -> Refused:
-    """The refusal of a command whose target does not exist."""
-    reason, name, fact = _NAMES[kind]
-    return not_found(reason, f"expected {name}, found none with id '{target_id}'", **{fact: target_id})
