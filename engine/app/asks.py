@@ -151,5 +151,5 @@ def want(wanted: Wanted, ask: Ask, kind: str, target_id: str, scope_id: str) -> 
         wanted.jobs.append(target_id)
     if scope_id:
         wanted.scopes[root_id, scope_id] = None
-    if isinstance(command, _LINKS):
+    if isinstance(command, _LINKS) or (kind == TASK and command.rights is not None and command.rights.own_tasks):
         wanted.links.append(target_id)

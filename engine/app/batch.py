@@ -15,6 +15,7 @@ from typing import Any, Final, Protocol
 import msgspec
 
 from engine.app.asks import DEFINITION, JOB, Ask, aim, is_possible, target_of, want
+from engine.app.permitting import check, check_start, no_such
 from engine.app.unit_of_work import (
     MESSAGE,
     SIGNAL,
@@ -38,7 +39,7 @@ from engine.kernel import decide as kernel
 from engine.kernel import events as ev
 from engine.kernel.apply import fold
 from engine.kernel.env import Env, Limits, Scripts
-from engine.kernel.errors import NOT_FOUND, MissingDefinition, MissingVariables, Refused, failed, not_found
+from engine.kernel.errors import NOT_FOUND, MissingDefinition, MissingVariables, Refused, failed
 from engine.kernel.state import Tree
 from engine.kernel.triggers.timer import next_of
 
@@ -173,7 +174,9 @@ class Batch:
         suspended = found.suspended.get(definition_id)
         if suspended is None:
             ask.error = no_such(DEFINITION, definition_id)
-        elif suspended:
+        else:
+            ask.error = check_start(ask.command, definition_id, found)
+        if ask.error is None and suspended:
             ask.error = failed(
                 "definition-suspended",
                 f"expected process definition {definition_id} to be active, found it suspended",
@@ -242,6 +245,10 @@ class Batch:
     def _carry_out(self, ask: Ask) -> None:
         if self._loaded is None or not self._loaded.holds(ask.root_id):
             self._miss(ask)
+            return
+        if ask.command.rights is not None:
+            ask.error = check(ask.command, self._tree(ask.root_id))
+        if ask.error is not None:
             return
         if ask.due_job is not None and not self._is_still_due(ask.root_id, ask.due_job.id):
             ask.reply = {}
@@ -442,6 +449,9 @@ class Batch:
 
     def _operate_start_job(self, ask: Ask, job: StartJob) -> None:
         now = self._world.clock.now()
+        if ask.command.rights is not None and not ask.command.rights.sees(job.tenant_id):
+            ask.error = no_such(JOB, job.id)
+            return
         if isinstance(ask.command, cmd.DeleteJob):
             self._changes.jobs_ended.append(job.id)
             ask.reply = {}
@@ -476,6 +486,8 @@ def _name(ask: Ask, targets: Targets, named: list[tuple[Ask, str, str]]) -> None
         named.append((ask, kind, target_id))
         if is_possible(target_id) and (not ask.root_id or kind == DEFINITION):
             aim(targets, kind, target_id)
+            if kind == DEFINITION and ask.command.rights is not None and ask.command.rights.offered_starts:
+                targets.starters.append(target_id)
 
 
 def _scope_of(ask: Ask, kind: str, target_id: str, found: Found) -> str:
@@ -490,18 +502,3 @@ def _scope_of(ask: Ask, kind: str, target_id: str, found: Found) -> str:
 def _text_of(error: Exception) -> str:
     text = str(error) or type(error).__name__
     return (text if isinstance(error, Refused) else f"{type(error).__name__}: {text}")[:MAX_ERROR_LENGTH]
-
-
-_NAMES: Final = {
-    "task": ("task-not-found", "an open task", "task_id"),
-    "job": ("job-not-found", "a job", "job_id"),
-    "instance": ("process-instance-not-found", "a running process instance", "process_instance_id"),
-    "execution": ("execution-not-found", "an execution", "execution_id"),
-    "definition": ("process-definition-not-found", "a process definition", "process_definition_id"),
-}
-
-
-def no_such(kind: str, target_id: str) -> Refused:
-    """The refusal of a command whose target does not exist."""
-    reason, name, fact = _NAMES[kind]
-    return not_found(reason, f"expected {name}, found none with id '{target_id}'", **{fact: target_id})
