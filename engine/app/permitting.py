@@ -3,28 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Final
 
-from engine.app.asks import DEFINITION, EXECUTION, INSTANCE, JOB, TASK, target_of
+from engine.app.asks import DEFINITION, EXECUTION, JOB, TASK, no_such, target_of
 from engine.app.unit_of_work import Found
 from engine.kernel import commands as cmd
-from engine.kernel.errors import Refused, not_found
+from engine.kernel.errors import Refused
 from engine.kernel.rights import Link, Rights, not_offered, not_yours
 from engine.kernel.state import Task, Tree
-
-_NAMES: Final = {
-    TASK: ("task-not-found", "an open task", "task_id"),
-    JOB: ("job-not-found", "a job", "job_id"),
-    INSTANCE: ("process-instance-not-found", "a running process instance", "process_instance_id"),
-    EXECUTION: ("execution-not-found", "an execution", "execution_id"),
-    DEFINITION: ("process-definition-not-found", "a process definition", "process_definition_id"),
-}
-
-
-def no_such(kind: str, target_id: str) -> Refused:
-    """The refusal of what does not exist, or not for whoever asks: nobody can tell the two apart."""
-    reason, what, fact = _NAMES[kind]
-    return not_found(reason, f"expected {what}, found none with id '{target_id}'", **{fact: target_id})
 
 
 def check(command: cmd.Command, tree: Tree) -> Refused | None:
