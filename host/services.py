@@ -18,6 +18,7 @@ from prometheus_client import CollectorRegistry
 from engine.service import EngineService, EngineSettings, FormsNeed
 from forms.service import FormsService, FormsSettings
 from history.service import HistoryService, HistorySettings
+from identity.service import IdentityService, IdentitySettings
 from mesh.bus.ports import EventBus
 from mesh.cache.two_level import Caches
 from mesh.channels import Channels
@@ -94,6 +95,10 @@ def _history(around: Surroundings) -> Service:
     return HistoryService(settings, _bus_for("history", around), clock=around.clock, registry=around.registry)
 
 
+def _identity(around: Surroundings) -> Service:
+    return IdentityService(load(IdentitySettings, around.environment, "FLOWLOOM_IDENTITY_"), clock=around.clock)
+
+
 def _bus_for(service: str, around: Surroundings) -> EventBus:
     if around.bus is None:
         raise RuntimeError(
@@ -114,6 +119,7 @@ class Hosted:
 SERVICES: Final[Mapping[str, Hosted]] = MappingProxyType(
     {
         "engine": Hosted(build=_engine, port=3001),
+        "identity": Hosted(build=_identity, port=3002),
         "forms": Hosted(build=_forms, port=3003),
         "history": Hosted(build=_history, port=3005),
     }

@@ -11,6 +11,7 @@ from typing import Any, Final
 import msgspec
 
 from engine.app.archives import DeploymentLimits, File
+from engine.app.asking import RightsOfCaller, nobody_asks
 from engine.app.definitions import DefinitionCache
 from engine.app.form_deployments import FormDeployments, is_form
 from engine.app.models import MAX_NAME, Model, SyntaxCheck, compile_stored, gather, placed, read_models, record_of
@@ -71,7 +72,10 @@ class Deployments:
         limits: DeploymentLimits | None = None,
         syntax_error: SyntaxCheck | None = None,
         forms: FormDeployments | None = None,
+        rights: RightsOfCaller = nobody_asks,
     ) -> None:
+        """`rights` bind whoever asks: they delete what they see."""
+        self._rights = rights
         self._store = store
         self._definitions = definitions
         self._commands = commands
@@ -159,9 +163,11 @@ class Deployments:
     def _delete(self, deployment_id: str, request_id: str) -> bool:
         """Delete it; says whether there were forms in it."""
         now = self._now()
+        rights = self._rights()
 
         def work(unit: RepositoryUnit) -> Reply:
-            if unit.deployment(deployment_id) is None:
+            deployment = unit.deployment(deployment_id)
+            if deployment is None or (rights is not None and not rights.sees(deployment.tenant_id)):
                 raise unknown_deployment(deployment_id)
             records = unit.definitions_in(deployment_id)
             ids = [record.id for record in records]

@@ -8,11 +8,12 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Protocol
 
+from engine.app.asking import RightsOfCaller, nobody_asks
 from engine.app.form_context import Evaluation, context_of
 from engine.app.form_models import rendered
 from engine.app.form_properties import ShownProperty, shown, submitted
-from engine.app.forms import FormInfo, Forms
-from engine.app.queries import NamedVariable, TaskView
+from engine.app.forms import FormInfo, Forms, SubmittedForm
+from engine.app.queries import NamedVariable, ProcessDefinitionView, TaskView
 from engine.app.standalone import TaskCommands
 from engine.app.starting import StartAsk, Started, Starting
 from engine.kernel import commands as cmd
@@ -22,7 +23,11 @@ from mesh.errors import FailedPrecondition, NotFound
 
 
 class FormQueries(Protocol):
-    """What forms read of tasks."""
+    """What forms read of tasks and definitions: what whoever asks sees of them."""
+
+    async def get_process_definition(self, process_definition_id: str) -> ProcessDefinitionView:
+        """Raises NotFound."""
+        ...
 
     async def get_task(self, task_id: str) -> TaskView:
         """Raises NotFound."""
@@ -55,8 +60,13 @@ class FormDataOf:
         starting: Starting,
         forms: Forms | None,
         now: Callable[[], datetime],
+        rights: RightsOfCaller = nobody_asks,
     ) -> None:
-        """`compiled` loads a definition, blocking. Without `forms` there are form properties only."""
+        """`compiled` loads a definition, blocking. Without `forms` there are form properties only.
+
+        `rights` bind whoever asks for what was submitted.
+        """
+        self._rights = rights
         self._queries = queries
         self._compiled = compiled
         self._tasks = tasks
@@ -81,7 +91,7 @@ class FormDataOf:
 
     async def of_start(self, process_definition_id: str) -> FormData:
         """Return the form properties of a definition's start event. Raises NotFound."""
-        definition = await asyncio.to_thread(self._compiled, process_definition_id)
+        definition = await self._definition(process_definition_id)
         start = start_of(definition)
         return FormData(
             form_key=form_key_of(start),
@@ -104,7 +114,7 @@ class FormDataOf:
 
     async def submit_to_start(self, ask: StartAsk, given: Mapping[str, Any]) -> Started:
         """Start an instance with form properties. Raises InvalidArgument with all faults, NotFound, Refused."""
-        definition = await asyncio.to_thread(self._compiled, ask.definition_id)
+        definition = await self._definition(ask.definition_id)
         found = submitted(_properties(start_of(definition)), given, context_of((), self._now()))
         return await self._starting.start(_with_variables(ask, found))
 
@@ -129,7 +139,7 @@ class FormDataOf:
     async def start_form(self, process_definition_id: str) -> dict[str, Any]:
         """Return the form of a definition's start event. Raises NotFound, FailedPrecondition."""
         forms = self._service()
-        definition = await asyncio.to_thread(self._compiled, process_definition_id)
+        definition = await self._definition(process_definition_id)
         key = form_key_of(start_of(definition))
         if not key:
             raise _no_form_key(f"the start event of {process_definition_id}")
@@ -141,7 +151,7 @@ class FormDataOf:
 
         Raises NotFound, FailedPrecondition.
         """
-        definition = await asyncio.to_thread(self._compiled, process_definition_id)
+        definition = await self._definition(process_definition_id)
         keys = dict.fromkeys(key for node in definition.nodes.values() if (key := form_key_of(node)))
         # Which form an expression means depends on the instance.
         fixed = [key for key in keys if "${" not in key and "#{" not in key]
@@ -161,7 +171,7 @@ class FormDataOf:
         """Return the form that a task was completed with, as it was submitted. Raises NotFound, FailedPrecondition."""
         forms = self._service()
         found = await forms.submitted_with(task_id)
-        if found is None:
+        if found is None or not self._may_see(found):
             message = f"expected a form that task '{task_id}' was completed with, found none"
             raise NotFound("submission-not-found", message, task_id=task_id)
         form = await forms.by_id(found.form_definition_id)
@@ -171,6 +181,18 @@ class FormDataOf:
         if found.submitted_by:
             model["submittedBy"] = found.submitted_by
         return model
+
+    def _may_see(self, found: SubmittedForm) -> bool:
+        """The task is gone; what is left of whose it was is who submitted it, and in which tenant."""
+        rights = self._rights()
+        if rights is None:
+            return True
+        return rights.sees(found.tenant_id) and (not rights.own_tasks or found.submitted_by == rights.user_id)
+
+    async def _definition(self, process_definition_id: str) -> Definition:
+        """A definition that whoever asks sees."""
+        await self._queries.get_process_definition(process_definition_id)
+        return await asyncio.to_thread(self._compiled, process_definition_id)
 
     def _service(self) -> Forms:
         if self._forms is None:

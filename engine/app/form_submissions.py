@@ -285,6 +285,8 @@ class FormSubmissions:
             version=ask.version,
             tenant_id=ask.tenant_id,
         )
+        # Before anything is said of its form.
+        await self._queries.get_process_definition(target.definition_id)
         definition = await asyncio.to_thread(self._compiled, target.definition_id)
         start = definition.nodes.get(target.element_id) if target.element_id else start_of(definition)
         key = form_key_of(start)

@@ -61,6 +61,7 @@ class SubmittedForm:
     values: Mapping[str, Any]
     outcome: str
     submitted_by: str
+    tenant_id: str
 
 
 @dataclass(frozen=True, slots=True)

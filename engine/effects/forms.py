@@ -121,6 +121,7 @@ class GrpcForms:
             values=_plain_struct(instance.values),
             outcome=instance.outcome,
             submitted_by=instance.submitted_by,
+            tenant_id=instance.tenant_id,
         )
 
     async def prepare_deployment(self, deployment_id: str, name: str, tenant_id: str, files: Sequence[File]) -> None:
