@@ -384,6 +384,20 @@ def _message_thrown(event: ev.MessageThrown) -> Fields:
     return {"message_name": event.name}
 
 
+def _comment_added(event: ev.CommentAdded) -> Fields:
+    return {
+        "comment_id": event.comment_id,
+        "task_id": event.task_id,
+        "author": event.author or None,
+        "message": event.message,
+        "of_process_instance": event.of_instance,
+    }
+
+
+def _comment_removed(event: ev.CommentRemoved) -> Fields:
+    return {"comment_id": event.comment_id, "task_id": event.task_id}
+
+
 _ENCODERS: Final[dict[type[ev.Event], tuple[str, Callable[[Any], Fields | None]]]] = {
     ev.ProcessInstanceStarted: ("process_instance_started", _instance_started),
     ev.ProcessInstanceEnded: ("process_instance_ended", _instance_ended),
@@ -413,5 +427,7 @@ _ENCODERS: Final[dict[type[ev.Event], tuple[str, Callable[[Any], Fields | None]]
     ev.SignalThrown: ("signal_thrown", _signal_thrown),
     ev.MessageThrown: ("message_thrown", _message_thrown),
     ev.IncidentRaised: ("incident_raised", _incident_raised),
+    ev.CommentAdded: ("comment_added", _comment_added),
+    ev.CommentRemoved: ("comment_removed", _comment_removed),
 }
 """By kernel event: the field of `Event.kind`, and what makes its content (None: histories do not hear of it)."""
