@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
-from typing import Protocol
+from collections.abc import Awaitable, Sequence
+from typing import Final, Protocol
 
 import msgspec
 
-from mesh.errors import FailedPrecondition, NotFound
+from mesh.errors import FailedPrecondition, FieldViolation, InvalidArgument, NotFound
+
+MAX_DELETED: Final = 1_000
+"""Instances or tasks that one call deletes at most."""
+DELETED: Final = "deleted"
+ARCHIVED: Final = "archived"
+ERASED: Final = "erased"
 
 
 class Doomed(msgspec.Struct, frozen=True, kw_only=True):
@@ -17,20 +23,32 @@ class Doomed(msgspec.Struct, frozen=True, kw_only=True):
     activities: tuple[str, ...] = ()
     tasks: tuple[str, ...] = ()
     variables: tuple[str, ...] = ()
+    details: tuple[str, ...] = ()
+    task_log: tuple[str, ...] = ()
+    comments: tuple[str, ...] = ()
     links: tuple[tuple[str, str, str, str], ...] = ()
+    terms: tuple[tuple[str, str], ...] = ()
     request_id: str = ""
 
 
 class Deletions(Protocol):
-    """Deletes; a `request_id` that was answered before changes nothing and raises nothing."""
+    """Deletes, all or none; a `request_id` that was answered before changes nothing and raises nothing."""
 
-    def delete_instance(self, instance_id: str, request_id: str) -> Awaitable[None]:
-        """Delete an instance that is over and those it called. Raises NotFound, FailedPrecondition, Unavailable."""
+    def delete_instances(self, instance_ids: Sequence[str], request_id: str) -> Awaitable[None]:
+        """Delete instances that are over and those they called. Raises NotFound, FailedPrecondition, Unavailable."""
         ...
 
-    def delete_task(self, task_id: str, request_id: str) -> Awaitable[None]:
-        """Delete a task that is over. Raises NotFound, FailedPrecondition, Unavailable."""
+    def delete_tasks(self, task_ids: Sequence[str], request_id: str) -> Awaitable[None]:
+        """Delete tasks that are over. Raises NotFound, FailedPrecondition, Unavailable."""
         ...
+
+
+def limited(ids: Sequence[str], field: str) -> Sequence[str]:
+    """The ids. Raises InvalidArgument for none, or for more than `MAX_DELETED`."""
+    if not 1 <= len(ids) <= MAX_DELETED:
+        found = f"expected 1 to {MAX_DELETED} ids (limit: MAX_DELETED), found {len(ids)}"
+        raise InvalidArgument("invalid-deletion", found, violations=[FieldViolation(field, found)])
+    return ids
 
 
 def no_such_instance(instance_id: str) -> NotFound:

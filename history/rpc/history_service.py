@@ -50,7 +50,7 @@ class HistoryServicer(services.HistoryServiceServicer):
     async def DeleteHistoricProcessInstance(
         self, request: pb.DeleteHistoricProcessInstanceRequest, _: RpcContext
     ) -> pb.DeleteHistoricProcessInstanceResponse:
-        await self._deletions.delete_instance(request.process_instance_id, _request_id(request.request_id))
+        await self._deletions.delete_instances([request.process_instance_id], _request_id(request.request_id))
         return pb.DeleteHistoricProcessInstanceResponse()
 
     async def GetHistoricActivityInstance(
@@ -90,7 +90,7 @@ class HistoryServicer(services.HistoryServiceServicer):
     async def DeleteHistoricTaskInstance(
         self, request: pb.DeleteHistoricTaskInstanceRequest, _: RpcContext
     ) -> pb.DeleteHistoricTaskInstanceResponse:
-        await self._deletions.delete_task(request.task_id, _request_id(request.request_id))
+        await self._deletions.delete_tasks([request.task_id], _request_id(request.request_id))
         return pb.DeleteHistoricTaskInstanceResponse()
 
     async def GetHistoricVariableInstance(
