@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from importlib.metadata import version
 from typing import Final, cast
 
+import grpc
 from flowloom.engine.v1 import (
     external_worker_service_pb2_grpc,
     management_service_pb2_grpc,
@@ -18,6 +19,7 @@ from flowloom.engine.v1 import (
 )
 from prometheus_client import CollectorRegistry
 
+from engine.app.archives import DeploymentLimits
 from engine.app.batch import World
 from engine.app.correlation import Correlation
 from engine.app.definition_changes import DefinitionChanges
@@ -34,6 +36,7 @@ from engine.app.starting import Starting
 from engine.app.task_remarks import TaskRemarks
 from engine.app.variable_changes import ExecutionVariables, TaskVariables
 from engine.app.writers import GroupCommitSettings
+from engine.bpmn.xml import ModelLimits
 from engine.effects.events import encode_events
 from engine.effects.http_requests import HttpRequests, HttpSettings
 from engine.effects.scripts import LANGUAGES, JavaScript, ScriptLimits
@@ -43,12 +46,13 @@ from engine.jobs.pruning import OutboxPruning
 from engine.jobs.settings import JobSettings
 from engine.kernel import registry as kernel_registry
 from engine.kernel.env import Limits
+from engine.rpc.batch_stream import StreamTerms
 from engine.rpc.external_worker_service import ExternalWorkerService
 from engine.rpc.management_service import ManagementService
 from engine.rpc.repository_service import RepositoryService
 from engine.rpc.runtime_service import RuntimeService
 from engine.rpc.task_service import TaskService
-from engine.settings import DefinitionSettings, LimitSettings, ScriptSettings
+from engine.settings import DefinitionSettings, LimitSettings, ScriptSettings, StreamSettings
 from engine.storage import migrate
 from engine.storage.codec import decode_value
 from engine.storage.comments import CommentRows
@@ -64,7 +68,6 @@ from mesh.bus.embedded import EmbeddedBus
 from mesh.clock import Clock
 from mesh.db.database import DatabaseSettings, open_database
 from mesh.errors import Unavailable
-from mesh.guard import GuardedServer
 from mesh.ids import IdSource, shard_of
 
 __all__ = ["EngineService", "EngineSettings"]
@@ -83,6 +86,7 @@ class EngineSettings:
     limits: LimitSettings = field(default_factory=LimitSettings)
     scripts: ScriptSettings = field(default_factory=ScriptSettings)
     definitions: DefinitionSettings = field(default_factory=DefinitionSettings)
+    streams: StreamSettings = field(default_factory=StreamSettings)
 
 
 class EngineService:
@@ -111,16 +115,17 @@ class EngineService:
             elements,
             DefinitionCacheLimits(definitions=kept.kept, seconds=kept.kept_seconds, fresh_seconds=kept.fresh_seconds),
         )
+        scripts = JavaScript(
+            ScriptLimits(
+                script_seconds=settings.scripts.seconds,
+                script_memory_bytes=settings.scripts.memory_bytes,
+                script_source_bytes=settings.scripts.source_bytes,
+            )
+        )
         limits = settings.limits
         world = World(
             definitions=self._definitions,
-            scripts=JavaScript(
-                ScriptLimits(
-                    script_seconds=settings.scripts.seconds,
-                    script_memory_bytes=settings.scripts.memory_bytes,
-                    script_source_bytes=settings.scripts.source_bytes,
-                )
-            ),
+            scripts=scripts,
             ids=ids,
             shard_of=shard_of,
             clock=clock,
@@ -143,18 +148,38 @@ class EngineService:
         )
         self._queries = SqlQueries(self._database, self._definitions.compiled, clock, settings.database.readers)
         self.bus = EmbeddedBus(TOPIC, outbox_reader(self._database), bus_offsets(self._database), clock=clock)
-        self._wire_repository(store, elements, clock, ids)
+        self._terms = StreamTerms(window=settings.streams.in_flight, draining=draining or asyncio.Event())
+        self._wire_repository(settings.limits, scripts, store, elements, clock, ids)
         self._wire_runtime(clock, ids, retention)
-        self._wire_jobs(settings, clock, ids, elements, draining or asyncio.Event())
+        self._wire_jobs(settings, clock, ids, elements)
         self._commit.listen(lambda _: self.bus.wake())
         self._commit.listen(self._executor.on_committed)
         self._commit.listen(self._streams.on_committed)
 
     def _wire_repository(
-        self, store: SqlRepository, elements: kernel_registry.Registry, clock: Clock, ids: IdSource
+        self,
+        limits: LimitSettings,
+        scripts: JavaScript,
+        store: SqlRepository,
+        elements: kernel_registry.Registry,
+        clock: Clock,
+        ids: IdSource,
     ) -> None:
         self._changes = DefinitionChanges(store, self._definitions, self._commit, now=clock.now, new_id=ids.root)
-        deployments = Deployments(store, self._definitions, self._commit, elements, now=clock.now, new_id=ids.root)
+        deployments = Deployments(
+            store,
+            self._definitions,
+            self._commit,
+            elements,
+            now=clock.now,
+            new_id=ids.root,
+            limits=DeploymentLimits(
+                deployment_files=limits.deployment_files,
+                deployment_bytes=limits.deployment_bytes,
+                model=ModelLimits(model_bytes=limits.model_bytes, model_depth=limits.model_depth),
+            ),
+            syntax_error=scripts.syntax_error,
+        )
         self._repository = RepositoryService(deployments, self._changes, self._definitions, self._queries)
 
     def _wire_runtime(self, clock: Clock, ids: IdSource, retention: timedelta) -> None:
@@ -167,6 +192,7 @@ class EngineService:
             Signalling(self._commit, self._queries),
             Correlation(self._commit, self._queries, starting),
             self._queries,
+            self._terms,
         )
         writes = SmallWrites(self._database, clock, retention)
         standalone = StandaloneTaskRows(writes, ids, clock.now, encode_events)
@@ -176,6 +202,7 @@ class EngineService:
             TaskVariables(commands, self._queries),
             TaskRemarks(CommentRows(writes, ids, clock.now, encode_events), self._queries, self.bus.wake),
             self._queries,
+            self._terms,
         )
 
     def _wire_jobs(
@@ -184,7 +211,6 @@ class EngineService:
         clock: Clock,
         ids: IdSource,
         elements: kernel_registry.Registry,
-        draining: asyncio.Event,
     ) -> None:
         leases = LeaseStore(self._database, self._commit.transact, new_id=ids.root, decode_value=decode_value)
         self._http = HttpRequests(settings.http)
@@ -207,7 +233,7 @@ class EngineService:
         )
         work = ExternalWork(commands=self._commit, leases=leases, now=clock.now)
         self._streams = JobStreams(work, now=clock.now)
-        self._workers = ExternalWorkerService(work, self._streams, self._queries, draining)
+        self._workers = ExternalWorkerService(work, self._streams, self._queries, self._terms)
         operations = JobOperations(queries=self._queries, commands=self._commit, runs=self._executor, now=clock.now)
         control = ManualControl(
             clock=clock,
@@ -241,7 +267,7 @@ class EngineService:
     async def _prune(self, before: datetime) -> int:
         return await self._commit.transact(lambda unit: prune_outbox(cast("SqlUnitOfWork", unit).writer, before))
 
-    def add_to(self, server: GuardedServer) -> None:
+    def add_to(self, server: grpc.aio.Server) -> None:
         """Register the servicers."""
         repository_service_pb2_grpc.add_RepositoryServiceServicer_to_server(self._repository, server)
         runtime_service_pb2_grpc.add_RuntimeServiceServicer_to_server(self._runtime, server)

@@ -10,6 +10,7 @@ await edge.drain_and_stop()
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final
 
 from gateway.effects.descriptors import pool_of, read_contract
@@ -36,6 +37,8 @@ __all__ = [
 
 #: Every contract is `flowloom.<service>.v<number>`; the second part names the cluster.
 _PACKAGE: Final = "flowloom"
+#: Contracts that no service has for itself: who serves them.
+_SERVED_BY: Final = MappingProxyType({"events": "engine"})
 
 
 def edge_snapshot(
@@ -51,7 +54,8 @@ def edge_snapshot(
     gRPC services of the contract whose part of the mesh has no address are not routed. Reflection and health go
     to the processes named, if these have an address.
     """
-    owners = {service: service.split(".")[1] for service in contract.services if service.startswith(f"{_PACKAGE}.")}
+    packages = {service: service.split(".")[1] for service in contract.services if service.startswith(f"{_PACKAGE}.")}
+    owners = {service: _SERVED_BY.get(package, package) for service, package in packages.items()}
     return Snapshot(
         contract=contract,
         listener=Listener(address=settings.address, port=settings.port, loopback_only=settings.loopback_only),

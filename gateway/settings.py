@@ -28,6 +28,49 @@ class Limits:
     connect_seconds: float = 1.0
     health_interval_seconds: float = 1.0
     health_timeout_seconds: float = 0.5
+    #: How often Envoy fetches the issuer's keys: a key must be published longer than this before it signs.
+    keys_refresh_seconds: float = 5.0
+    keys_timeout_seconds: float = 2.0
+    clock_skew_seconds: int = 5
+    #: An exchange may wait for a password hash; what is answered from the cache takes about a millisecond.
+    authorization_seconds: float = 5.0
+    #: How long a request waits to be counted before it is let through uncounted.
+    counting_seconds: float = 0.25
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExchangeSettings:
+    """How long an exchanged token stands for the credentials that it was given for."""
+
+    kept_seconds: float = setting(
+        60.0, doc="How long a token is handed out again; a changed password works on so long."
+    )
+    margin_seconds: float = setting(30.0, doc="How long before its end a token is not handed out any more.")
+    refused_seconds: float = setting(1.0, doc="How long a refusal is the answer to the same credentials.")
+    retry_after_seconds: int = setting(5, doc="What callers are told who tried wrong credentials too often.")
+    max_kept: int = setting(10_000, doc="How many credentials are remembered.", minimum=1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RateSettings:
+    """How many requests are taken; 0 means: not limited.
+
+    The local ones hold for each method in one Envoy. The others hold for a principal over all Envoys; they are counted
+    in Redis and off without its URL.
+    """
+
+    local_reads_per_second: int = setting(0, doc="Calls of one reading method in one Envoy.", minimum=0)
+    local_writes_per_second: int = setting(0, doc="Calls of one changing method in one Envoy.", minimum=0)
+    local_logins_per_second: int = setting(50, doc="Calls of one public, changing method in one Envoy.", minimum=0)
+    redis_url: str = setting("", doc="Where the requests of principals are counted.", secret=True)
+    user_reads_per_minute: int = setting(6000, doc="Reading calls of a user.", minimum=0)
+    user_writes_per_minute: int = setting(3000, doc="Changing calls of a user.", minimum=0)
+    tenant_reads_per_minute: int = setting(0, doc="Reading calls of all users of a tenant together.", minimum=0)
+    tenant_writes_per_minute: int = setting(0, doc="Changing calls of all users of a tenant together.", minimum=0)
+    address_logins_per_minute: int = setting(120, doc="Public, changing calls from one address.", minimum=0)
+    redis_timeout_seconds: float = setting(0.1, doc="How long Redis may take; after that, requests go uncounted.")
+    redis_pause_seconds: float = setting(1.0, doc="How long Redis is left alone after it did not answer.")
+    redis_connections: int = setting(16, doc="Connections to Redis.", minimum=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,4 +84,6 @@ class GatewaySettings:
     cors_origins: tuple[str, ...] = setting((), doc="Origins whose pages may call, such as https://console.example.")
     print_defaults: bool = setting(True, doc="Write zeros, empty texts and empty lists into REST answers.")
     reflection: bool = setting(True, doc="Let clients list and describe the services through the port.")
+    exchange: ExchangeSettings = field(default_factory=ExchangeSettings)
+    rates: RateSettings = field(default_factory=RateSettings)
     limits: Limits = field(default_factory=Limits)

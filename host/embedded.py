@@ -6,7 +6,7 @@ Nothing in a service's code knows that it runs here: each gets its settings, a c
 import asyncio
 import socket
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from importlib.resources import files
 from pathlib import Path
 from typing import Final
@@ -14,9 +14,11 @@ from typing import Final
 import httpx
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
 
-from engine.service import EngineService, EngineSettings
 from gateway.service import Endpoint, EnvoyProcess, GatewaySettings, edge_snapshot, open_edge, read_contract
-from history.service import HistoryService, HistorySettings
+from host.services import SERVICES, Service, Surroundings
+from mesh.cache.settings import CacheSettings
+from mesh.cache.two_level import Caches
+from mesh.channels import Channels
 from mesh.clock import Clock, ManualClock, SystemClock
 from mesh.observation_port import ObservationPort
 from mesh.server import MeshServer, ServerSettings
@@ -30,14 +32,17 @@ READY_LOOK_SECONDS: Final = 0.05
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MeshOptions:
-    """Where an embedded mesh listens and what it stores in. Empty URLs mean SQLite files in the data directory."""
+    """Where an embedded mesh listens and what it stores in.
+
+    `database_urls` go by service; a service that is not among them and has no URL in its environment gets a SQLite file
+    of its own in the data directory.
+    """
 
     address: str = "127.0.0.1"
     port: int = 8080
     grpc_port: int = 0
     data_directory: Path = Path(".flowloom")
-    database_url: str = ""
-    history_database_url: str = ""
+    database_urls: Mapping[str, str] = field(default_factory=dict)
     edge: bool = True
     manual_jobs: bool = False
     manual_clock: bool = False
@@ -48,10 +53,9 @@ class EmbeddedMesh:
     """The whole mesh in this process: `start`, use its addresses, `stop`."""
 
     def __init__(self, options: MeshOptions, environment: Mapping[str, str]) -> None:
-        """Read all settings. Raises SettingsError naming every wrong one."""
+        """Take the environment's settings, completed by the options. Raises SettingsError naming every wrong one."""
         self._options = options
-        self._engine_settings = _engine_settings(options, environment)
-        self._history_settings = _history_settings(options, environment)
+        self._environment = embedded_environment(options, environment)
         self._gateway_settings = _gateway_settings(options, environment)
         self._server_settings = replace(
             load(ServerSettings, environment, "FLOWLOOM_SERVER_"),
@@ -63,30 +67,35 @@ class EmbeddedMesh:
         self.grpc_address = ""
         self.rest_address = ""
         self.metrics_address = ""
-        self._engine: EngineService | None = None
-        self._history: HistoryService | None = None
+        self._services: dict[str, Service] = {}
+        self._caches: Caches | None = None
+        self._channels: Channels | None = None
         self._server: MeshServer | None = None
         self._observation: ObservationPort | None = None
         self._edge: EnvoyProcess | None = None
 
     async def start(self) -> None:
-        """Start everything, inside out: engine, history, server, edge. Raises what the part that fails raises."""
+        """Start everything, inside out: services, server, edge. Raises what the part that fails raises."""
         descriptors = descriptor_set()
-        registry = CollectorRegistry()
-        for collector in (ProcessCollector, PlatformCollector, GCCollector):
-            collector(registry=registry)
+        registry = process_registry()
         self._options.data_directory.mkdir(parents=True, exist_ok=True)
         self._server = MeshServer(self._server_settings, observe=RpcMetrics(registry), descriptor_set=descriptors)
-        self._engine = EngineService(
-            self._engine_settings, clock=self._clock, registry=registry, draining=self._server.draining
+        self._caches = Caches(load(CacheSettings, self._environment, "FLOWLOOM_CACHE_"), registry, alone=True)
+        self._channels = Channels(local=dict.fromkeys(SERVICES, self._server.local))
+        around = Surroundings(
+            environment=self._environment,
+            clock=self._clock,
+            registry=registry,
+            draining=self._server.draining,
+            channels=self._channels,
+            caches=self._caches,
         )
-        await self._engine.start()
-        self._history = HistoryService(self._history_settings, self._engine.bus, registry=registry)
-        await self._history.start()
-        self._engine.add_to(self._server.registrar)
-        self._history.add_to(self._server.registrar)
-        self._server.readiness.add_probe("engine", self._engine.probe)
-        self._server.readiness.add_probe("history", self._history.probe)
+        await self._caches.start()
+        for name, hosted in SERVICES.items():
+            service = self._services[name] = hosted.build(around)
+            await service.start()
+            service.add_to(self._server.registrar)
+            self._server.readiness.add_probe(name, service.probe)
         self.grpc_address = await self._server.start()
         await self._until_ready(self._server)
         self._observation = ObservationPort(registry, self._server.readiness)
@@ -97,7 +106,7 @@ class EmbeddedMesh:
     async def _start_edge(self, descriptors: bytes) -> None:
         host, _, port = self.grpc_address.rpartition(":")
         here = [Endpoint(address=host, port=int(port))]
-        snapshot = edge_snapshot(self._gateway_settings, read_contract(descriptors), {"engine": here, "history": here})
+        snapshot = edge_snapshot(self._gateway_settings, read_contract(descriptors), dict.fromkeys(SERVICES, here))
         self._edge = open_edge(self._gateway_settings, snapshot)
         await self._edge.start()
         rest_address = f"http://{self._gateway_settings.address}:{self._gateway_settings.port}"
@@ -123,10 +132,12 @@ class EmbeddedMesh:
             await self._edge.drain_and_stop()
         if self._server is not None and self.grpc_address:
             await self._server.drain()
-        if self._history is not None:
-            await self._history.stop()
-        if self._engine is not None:
-            await self._engine.stop()
+        for service in reversed(self._services.values()):
+            await service.stop()
+        if self._channels is not None:
+            await self._channels.close()
+        if self._caches is not None:
+            await self._caches.stop()
         if self._observation is not None:
             await self._observation.stop()
 
@@ -149,22 +160,25 @@ def descriptor_set() -> bytes:
     return files("flowloom").joinpath(DESCRIPTORS).read_bytes()
 
 
-def _engine_settings(options: MeshOptions, environment: Mapping[str, str]) -> EngineSettings:
-    settings = load(EngineSettings, environment, "FLOWLOOM_ENGINE_")
-    url = options.database_url
-    if not url and "FLOWLOOM_ENGINE_DATABASE_URL" not in environment:
-        url = f"sqlite:///{options.data_directory / 'engine.db'}"
-    database = replace(settings.database, url=url) if url else settings.database
-    jobs = replace(settings.jobs, manual_jobs=True) if options.manual_jobs else settings.jobs
-    return replace(settings, database=database, jobs=jobs)
+def process_registry() -> CollectorRegistry:
+    """A registry with what a process tells about itself."""
+    registry = CollectorRegistry()
+    for collector in (ProcessCollector, PlatformCollector, GCCollector):
+        collector(registry=registry)
+    return registry
 
 
-def _history_settings(options: MeshOptions, environment: Mapping[str, str]) -> HistorySettings:
-    settings = load(HistorySettings, environment, "FLOWLOOM_HISTORY_")
-    url = options.history_database_url
-    if not url and "FLOWLOOM_HISTORY_DATABASE_URL" not in environment:
-        url = f"sqlite:///{options.data_directory / 'history.db'}"
-    return replace(settings, database=replace(settings.database, url=url)) if url else settings
+def embedded_environment(options: MeshOptions, environment: Mapping[str, str]) -> Mapping[str, str]:
+    """The environment with what the options say and, for what nobody says, the embedded defaults."""
+    completed = dict(environment)
+    for name in SERVICES:
+        key = f"FLOWLOOM_{name.upper()}_DATABASE_URL"
+        url = options.database_urls.get(name, "")
+        if url or key not in completed:
+            completed[key] = url or f"sqlite:///{options.data_directory / name}.db"
+    if options.manual_jobs:
+        completed["FLOWLOOM_ENGINE_JOBS_MANUAL_JOBS"] = "true"
+    return completed
 
 
 def _gateway_settings(options: MeshOptions, environment: Mapping[str, str]) -> GatewaySettings:

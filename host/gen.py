@@ -2,8 +2,9 @@
 
 From `proto/flowloom/**` it writes into `generated/flowloom/`: messages (`*_pb2.py`), their types (`*_pb2.pyi`), service
 stubs (`*_pb2_grpc.py`, `.pyi`) and `descriptors.pb`, the descriptor set that the edge, reflection and the access check
-read. The google protos that the contract imports are copied from the installed packages to `proto/third_party/`, so
-that buf finds them without a registry; their Python modules come from those packages and are not generated.
+read. What a privilege opens is listed in `docs/reference/`. The google protos that the contract imports are copied from
+the installed packages to `proto/third_party/`, so that buf finds them without a registry; their Python modules come
+from those packages and are not generated.
 
 `python -m host.gen --check` changes nothing: it generates elsewhere, prints each file that differs, and exits with 1 if
 there is one.
@@ -22,6 +23,9 @@ from typing import Final, cast
 
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from google.protobuf.descriptor_pb2 import FileDescriptorSet
+
+from host import privileges
+from mesh.access.contract import read_rules
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 
@@ -48,9 +52,9 @@ class GenerationError(Exception):
 
 
 def generate(proto: Path, into: Path) -> None:
-    """Makes `generated/` and `third_party/` below `into` from the contract in `proto` (a folder with `flowloom/`).
+    """Makes `generated/`, `third_party/` and `reference/` below `into` from the contract in `proto`.
 
-    Raises GenerationError when the contract is wrong or a tool is missing.
+    `proto` is a folder with `flowloom/`. Raises GenerationError when the contract is wrong or a tool is missing.
     """
     third_party = into / "third_party"
     generated = into / "generated"
@@ -62,6 +66,10 @@ def generate(proto: Path, into: Path) -> None:
     _write_stubs(includes, sources, generated)
     _drop_empty_stubs(generated, described)
     _make_packages(generated / "flowloom")
+    reference = into / "reference"
+    reference.mkdir()
+    rules = read_rules((generated / DESCRIPTORS).read_bytes())
+    (reference / privileges.PAGE).write_text(privileges.page(rules), encoding="utf-8")
 
 
 def _package_folder(package: str) -> Path:
@@ -159,6 +167,7 @@ def _pairs(made: Path, root: Path) -> tuple[tuple[Path, Path], ...]:
     return (
         (made / "generated" / "flowloom", root / "generated" / "flowloom"),
         (made / "third_party", root / "proto" / "third_party"),
+        (made / "reference", root / "docs" / "reference"),
     )
 
 

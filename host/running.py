@@ -5,8 +5,8 @@ import contextlib
 import json
 import os
 import tempfile
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import uvloop
@@ -22,14 +22,13 @@ os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UpOptions:
-    """What `flowloom up` can be told. Port 0 takes a free one; empty URLs mean SQLite files in the data directory."""
+    """What `flowloom up` can be told. Port 0 takes a free one; a service without a URL gets a SQLite file."""
 
     address: str = "127.0.0.1"
     port: int = 8080
     grpc_port: int = 0
     data_directory: Path = Path(".flowloom")
-    database_url: str = ""
-    history_database_url: str = ""
+    database_urls: Mapping[str, str] = field(default_factory=dict)
     edge: bool = True
     manual_jobs: bool = False
     manual_clock: bool = False
@@ -63,8 +62,7 @@ async def _up(options: UpOptions, announce: Callable[[EmbeddedMesh], None]) -> N
             port=options.port,
             grpc_port=options.grpc_port,
             data_directory=options.data_directory,
-            database_url=options.database_url,
-            history_database_url=options.history_database_url,
+            database_urls=options.database_urls,
             edge=options.edge,
             manual_jobs=options.manual_jobs,
             manual_clock=options.manual_clock,

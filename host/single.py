@@ -2,76 +2,80 @@
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import Final
+from dataclasses import dataclass, fields, replace
 
-from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
-
-from engine.service import EngineService, EngineSettings
 from gateway.service import Endpoint, GatewaySettings, edge_snapshot, open_edge, read_contract
-from host.embedded import descriptor_set
+from host.embedded import descriptor_set, process_registry
+from host.services import SERVICES, Hosted, Surroundings
+from mesh.cache.settings import CacheSettings
+from mesh.cache.two_level import Caches
+from mesh.channels import Channels
 from mesh.clock import SystemClock
 from mesh.observation_port import ObservationPort
 from mesh.server import MeshServer, ServerSettings, until_signalled
 from mesh.settings import load, setting
 from mesh.telemetry import RpcMetrics
 
-ENGINE_PORT: Final = 3001
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Addresses:
-    """Where the edge finds the services, from FLOWLOOM_ADDRESS_…; an empty one is not routed."""
+    """Where the other services are, from FLOWLOOM_ADDRESS_…; an empty one is not there."""
 
     engine: str = setting("127.0.0.1:3001", doc="IP address and port of the engine.")
     history: str = setting("", doc="IP address and port of history.")
 
+    def given(self) -> dict[str, str]:
+        """The addresses by service, those that are not empty."""
+        return {part.name: at for part in fields(self) if (at := getattr(self, part.name))}
+
 
 async def serve(service: str, environment: Mapping[str, str]) -> None:
     """Run a service until SIGTERM, then drain it. Raises RuntimeError for one that cannot run alone yet."""
-    if service == "engine":
-        await _serve_engine(environment)
-    elif service == "gateway":
+    if service == "gateway":
         await _serve_gateway(environment)
     else:
-        raise RuntimeError(
-            f"expected a service that needs no broker, found {service}: it reads the engine's events from the embedded "
-            "bus and runs with the engine in one process (flowloom up)"
-        )
+        await _serve(service, SERVICES[service], environment)
 
 
-async def _serve_engine(environment: Mapping[str, str]) -> None:
+async def _serve(name: str, hosted: Hosted, environment: Mapping[str, str]) -> None:
     settings = load(ServerSettings, environment, "FLOWLOOM_SERVER_")
-    settings = replace(settings, port=settings.port or ENGINE_PORT)
-    registry = CollectorRegistry()
-    for collector in (ProcessCollector, PlatformCollector, GCCollector):
-        collector(registry=registry)
+    settings = replace(settings, port=settings.port or hosted.port)
+    registry = process_registry()
     server = MeshServer(settings, observe=RpcMetrics(registry), descriptor_set=descriptor_set())
-    engine = EngineService(
-        load(EngineSettings, environment, "FLOWLOOM_ENGINE_"),
-        clock=SystemClock(),
-        registry=registry,
-        draining=server.draining,
+    channels = Channels(addresses=load(Addresses, environment, "FLOWLOOM_ADDRESS_").given())
+    caches = Caches(load(CacheSettings, environment, "FLOWLOOM_CACHE_"), registry, alone=False)
+    service = hosted.build(
+        Surroundings(
+            environment=environment,
+            clock=SystemClock(),
+            registry=registry,
+            draining=server.draining,
+            channels=channels,
+            caches=caches,
+        )
     )
     signalled = asyncio.ensure_future(until_signalled())
     observation = ObservationPort(registry, server.readiness)
-    await engine.start()
+    await caches.start()
+    await service.start()
     try:
-        engine.add_to(server.registrar)
-        server.readiness.add_probe("engine", engine.probe)
+        service.add_to(server.registrar)
+        server.readiness.add_probe(name, service.probe)
         await server.start()
         await observation.start(settings.host)
         await signalled
         await server.drain()
     finally:
         await observation.stop()
-        await engine.stop()
+        await service.stop()
+        await channels.close()
+        await caches.stop()
 
 
 async def _serve_gateway(environment: Mapping[str, str]) -> None:
     settings = load(GatewaySettings, environment, "FLOWLOOM_GATEWAY_")
     addresses = load(Addresses, environment, "FLOWLOOM_ADDRESS_")
-    routed = {name: [_endpoint(name, at)] for name in ("engine", "history") if (at := getattr(addresses, name))}
+    routed = {name: [_endpoint(name, at)] for name, at in addresses.given().items()}
     signalled = asyncio.ensure_future(until_signalled())
     edge = open_edge(settings, edge_snapshot(settings, read_contract(descriptor_set()), routed))
     await edge.start()

@@ -7,6 +7,7 @@ from typing import Final
 
 import grpc
 
+from mesh.access.calling import Credentials
 from mesh.local_channel import LocalChannel, LocalServer
 from mesh.server import MAX_RECEIVE_MESSAGE_BYTES, MAX_SEND_MESSAGE_BYTES
 
@@ -30,21 +31,26 @@ class Channels:
         local: Mapping[str, LocalServer] | None = None,
         addresses: Mapping[str, str] | None = None,
         interceptors: Sequence[grpc.aio.ClientInterceptor] = (),
+        credentials: Credentials | None = None,
     ) -> None:
-        """Both mappings go by service name, such as `engine`; an address is `host:port` or any gRPC target."""
+        """Both mappings go by service name, such as `engine`; an address is `host:port` or any gRPC target.
+
+        `credentials` say who calls; without them calls carry on who is being served, and nothing of their own.
+        """
         self._local = dict(local or {})
         self._addresses = dict(addresses or {})
         self._interceptors = tuple(interceptors)
-        self._open: dict[str, grpc.aio.Channel] = {}
+        self._credentials = credentials or Credentials(None)
+        self._open: dict[tuple[str, bool], grpc.aio.Channel] = {}
 
-    def to(self, service: str) -> grpc.aio.Channel:
-        """Return the channel to a service.
+    def to(self, service: str, *, as_service: bool = False) -> grpc.aio.Channel:
+        """Return the channel to a service. Its calls are those of whoever is being served, or of this service itself.
 
         Raises LookupError if the service is neither co-hosted nor given an address.
         """
-        channel = self._open.get(service)
+        channel = self._open.get((service, as_service))
         if channel is None:
-            channel = self._open[service] = self._channel(service)
+            channel = self._open[service, as_service] = self._channel(service, as_service)
         return channel
 
     async def close(self, grace_seconds: float | None = None) -> None:
@@ -53,12 +59,13 @@ class Channels:
         for channel in channels.values():
             await channel.close(grace_seconds)
 
-    def _channel(self, service: str) -> grpc.aio.Channel:
+    def _channel(self, service: str, as_service: bool) -> grpc.aio.Channel:
+        interceptors = (*self._interceptors, *self._credentials.interceptors(as_service=as_service))
         server = self._local.get(service)
         if server is not None:
-            return LocalChannel(server, self._interceptors, MAX_SEND_MESSAGE_BYTES)
+            return LocalChannel(server, interceptors, MAX_SEND_MESSAGE_BYTES)
         address = self._addresses.get(service)
         if address is None:
             known = ", ".join(sorted({*self._local, *self._addresses})) or "none"
             raise LookupError(f"expected {service} to be co-hosted or to have an address, found only: {known}")
-        return grpc.aio.insecure_channel(address, options=_OPTIONS, interceptors=self._interceptors)
+        return grpc.aio.insecure_channel(address, options=_OPTIONS, interceptors=interceptors)

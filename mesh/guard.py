@@ -1,4 +1,5 @@
-"""What stands around every servicer method: refusals become statuses, bugs become incidents, calls are counted.
+"""What stands around every servicer method: it is checked who calls, refusals become statuses, bugs become incidents,
+calls are counted.
 
 The guard is put on when a servicer is registered, not looked up for every call as an interceptor is: an interceptor of
 `grpc.aio` costs each call a chain of coroutines and a new handler.
@@ -17,6 +18,8 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 import grpc
 from google.protobuf.message import DecodeError
 
+from mesh.access.control import Access, OpenAccess
+from mesh.access.principal import enter
 from mesh.errors import DomainError, InvalidArgument, Unavailable, Unimplemented
 from mesh.ids import IdSource
 from mesh.rpc_errors import CODES, refuse
@@ -38,8 +41,8 @@ class Observer(Protocol):
         ...
 
 
-def _unobserved(method: str, code: grpc.StatusCode, seconds: float) -> None:  # noqa: ARG001 - an Observer
-    return
+def unobserved(method: str, code: grpc.StatusCode, seconds: float) -> None:
+    """Take no note."""
 
 
 class GuardedServer(grpc.aio.Server):
@@ -51,25 +54,35 @@ class GuardedServer(grpc.aio.Server):
     def __init__(
         self,
         targets: Sequence[grpc.aio.Server],
-        observe: Observer = _unobserved,
+        observe: Observer = unobserved,
         new_incident: Callable[[], str] | None = None,
+        access: Access | None = None,
     ) -> None:
-        """`new_incident` gives the id by which a bug is found in the log; by default a time-ordered one."""
+        """`new_incident` gives the id by which a bug is found in the log; by default a time-ordered one.
+
+        `access` is asked before each call; without it everybody may do everything.
+        """
         self._targets = tuple(targets)
         self._observe = observe
         self._new_incident = new_incident or IdSource().root
+        self._access = access or OpenAccess()
         self.gate = Gate()
         self.services: list[str] = []
         """Full names of the registered services, in order."""
 
     def add_generic_rpc_handlers(self, generic_rpc_handlers: Iterable[grpc.GenericRpcHandler]) -> None:
-        """Register handlers that look methods up by themselves."""
+        """Register handlers that look methods up by themselves. Raises AccessUndeclared as `access` says."""
+        generic_rpc_handlers = tuple(generic_rpc_handlers)
+        for handler in generic_rpc_handlers:
+            # Those of generated code can be asked what they hold; another one's methods are checked when first called.
+            for method in getattr(handler, "_method_handlers", ()):
+                self._access.rule(method)
         guarded = [_GuardedGeneric(handler, self._guard) for handler in generic_rpc_handlers]
         for target in self._targets:
             target.add_generic_rpc_handlers(guarded)
 
     def add_registered_method_handlers(self, service_name: str, method_handlers: Mapping[str, Handler]) -> None:
-        """Register the methods of one service."""
+        """Register the methods of one service. Raises AccessUndeclared as `access` says."""
         self.services.append(service_name)
         guarded = {name: self._guard(f"/{service_name}/{name}", handler) for name, handler in method_handlers.items()}
         for target in self._targets:
@@ -97,14 +110,22 @@ class GuardedServer(grpc.aio.Server):
         return any(await asyncio.gather(*(target.wait_for_termination(timeout) for target in self._targets)))
 
     def _guard(self, method: str, handler: Handler) -> Handler:
-        return guarded_handler(method, handler, self._observe, self._new_incident, self.gate)
+        return guarded_handler(method, handler, self._observe, self._new_incident, self.gate, self._access)
 
 
 def guarded_handler(
-    method: str, handler: Handler, observe: Observer, new_incident: Callable[[], str], gate: Gate | None = None
+    method: str,
+    handler: Handler,
+    observe: Observer,
+    new_incident: Callable[[], str],
+    gate: Gate | None = None,
+    access: Access | None = None,
 ) -> Handler:
-    """Return the handler with the guard around its behaviour. `method` is its path, `/package.Service/Method`."""
-    guard = _Guard(method, observe, new_incident, gate)
+    """Return the handler with the guard around its behaviour. `method` is its path, `/package.Service/Method`.
+
+    Raises AccessUndeclared if `access` knows no rule for the method.
+    """
+    guard = _Guard(method, observe, new_incident, gate, access)
     found: Any = handler
     reads = found.request_deserializer
     codec = (reads if found.request_streaming or reads is None else _reader(reads), found.response_serializer)
@@ -200,11 +221,18 @@ def _closed() -> Unavailable:
 class _Guard:
     """The guard of one method."""
 
-    __slots__ = ("_gate", "_method", "_new_incident", "_observe")
+    __slots__ = ("_access", "_gate", "_method", "_new_incident", "_observe", "_rule")
 
     def __init__(
-        self, method: str, observe: Observer, new_incident: Callable[[], str], gate: Gate | None = None
+        self,
+        method: str,
+        observe: Observer,
+        new_incident: Callable[[], str],
+        gate: Gate | None = None,
+        access: Access | None = None,
     ) -> None:
+        self._access = access or OpenAccess()
+        self._rule = self._access.rule(method)
         self._gate = gate or Gate()
         self._method = method
         self._observe = observe
@@ -215,6 +243,7 @@ class _Guard:
         if not inspect.iscoroutinefunction(behaviour):
             behaviour = self._of_a_plain_function(behaviour)
         method, observe, gate = self._method, self._observe, self._gate
+        admit, rule = self._access.admit, self._rule
 
         async def guarded(request: Any, context: RpcContext) -> Any:
             began = perf_counter()
@@ -223,6 +252,7 @@ class _Guard:
             try:
                 if gate.is_closed:
                     raise _closed()
+                enter(await admit(rule, context.invocation_metadata() or ()))
                 if type(request) is _Unreadable:
                     raise _unreadable(request)
                 response = await behaviour(request, context)
@@ -241,6 +271,7 @@ class _Guard:
         if not inspect.isasyncgenfunction(behaviour):
             return self.unary(behaviour)
         method, observe, gate = self._method, self._observe, self._gate
+        admit, rule = self._access.admit, self._rule
 
         async def guarded(request: Any, context: RpcContext) -> AsyncIterator[Any]:
             began = perf_counter()
@@ -249,6 +280,7 @@ class _Guard:
             try:
                 if gate.is_closed:
                     raise _closed()
+                enter(await admit(rule, context.invocation_metadata() or ()))
                 if type(request) is _Unreadable:
                     raise _unreadable(request)
                 async with contextlib.aclosing(behaviour(request, context)) as responses:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ipaddress
 import logging
 import signal
 from collections.abc import Sequence
@@ -12,7 +13,8 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import grpc
 
-from mesh.guard import GuardedServer, Observer
+from mesh.access.control import Access, OpenAccess
+from mesh.guard import GuardedServer, Observer, unobserved
 from mesh.local_channel import LocalServer
 from mesh.readiness import Readiness
 from mesh.reflection import add_reflection
@@ -35,7 +37,7 @@ MIN_CLIENT_PING_SECONDS: Final = 10.0
 class ServerSettings:
     """Where the server listens, what it takes, and how it ends."""
 
-    host: str = setting("127.0.0.1", doc="Address to listen on; loopback, until access control exists.")
+    host: str = setting("127.0.0.1", doc="Address to listen on; a loopback one while access is off.")
     port: int = setting(0, doc="Port to listen on; 0 takes a free one.", minimum=0, maximum=65535)
     max_receive_message_bytes: int = setting(
         MAX_RECEIVE_MESSAGE_BYTES, doc="The largest request taken; larger ones are RESOURCE_EXHAUSTED.", minimum=1024
@@ -75,14 +77,24 @@ class MeshServer:
         observe: Observer | None = None,
         interceptors: Sequence[grpc.aio.ServerInterceptor] = (),
         descriptor_set: bytes | None = None,
+        access: Access | None = None,
     ) -> None:
-        """`observe` is told of every call; `interceptors` see each call first; `descriptor_set` is for reflection."""
+        """`observe` is told of every call; `interceptors` see each call first; `descriptor_set` is for reflection.
+
+        `access` decides who may call. Without it everybody may, so the server must listen where nobody else comes:
+        raises ValueError for an address that is not a loopback one.
+        """
+        self._is_open = access is None or isinstance(access, OpenAccess)
+        if self._is_open and not is_loopback(settings.host):
+            raise ValueError(
+                f"expected to listen on loopback only while access is off (FLOWLOOM_ACCESS_MODE), found {settings.host}"
+            )
         self._settings = settings
         self._descriptor_set = descriptor_set
         self._socket = grpc.aio.server(interceptors=tuple(interceptors), options=settings.options())
         self.local = LocalServer(interceptors, settings.max_receive_message_bytes)
         targets = (self._socket, self.local)
-        self.registrar = GuardedServer(targets) if observe is None else GuardedServer(targets, observe)
+        self.registrar = GuardedServer(targets, observe or unobserved, access=access)
         self.readiness = Readiness(settings.probe_interval_seconds, settings.probe_timeout_seconds)
         self.draining = asyncio.Event()
         """Set when no more calls are taken: servicers end their long streams then, or the stop waits for the grace."""
@@ -101,6 +113,8 @@ class MeshServer:
 
         Raises RuntimeError if the port is taken.
         """
+        if self._is_open:
+            _LOGGER.warning("access is off: whoever reaches %s may do everything", self._settings.host)
         services = tuple(self.registrar.services)
         self.readiness.add_to_server(self.registrar, services)
         if self._descriptor_set is not None:
@@ -139,6 +153,16 @@ class MeshServer:
         self.draining.set()
         await self.registrar.stop(None)
         await self.readiness.stop()
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether only this machine reaches what listens there."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
 
 
 async def until_signalled(signals: Sequence[signal.Signals] = (signal.SIGTERM, signal.SIGINT)) -> signal.Signals:

@@ -56,8 +56,8 @@ def running_mesh(
         announce, log = Path(folder, "addresses.json"), Path(folder, "mesh.log")
         command = [sys.executable, "-m", "host", "up", "--port", "0", "--grpc-port", "0", "--quiet"]
         command += ["--data-directory", folder, "--announce", str(announce)]
-        command += ["--database-url", database_url] if database_url else []
-        command += ["--history-database-url", history_url] if history_url else []
+        command += [f"--database=engine={database_url}"] if database_url else []
+        command += [f"--database=history={history_url}"] if history_url else []
         command += [] if edge else ["--no-edge"]
         with log.open("wb") as output:
             process = subprocess.Popen(

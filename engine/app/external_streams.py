@@ -21,17 +21,35 @@ ALIVE_SECONDS: Final = 15.0
 """After so long without news an empty message says that the stream lives."""
 LOOK_SECONDS: Final = 2.0
 """How often a listener looks by itself for what other processes did."""
+_LOOK: Final = timedelta(seconds=LOOK_SECONDS)
 MIN_LOOK_SECONDS: Final = 0.005
 CONTENDED_SECONDS: Final = 0.01
 
 
+class Credits:
+    """How many jobs more a worker takes. Owned by one stream, in the event loop."""
+
+    __slots__ = ("granted", "left")
+
+    def __init__(self) -> None:
+        self.left = 0
+        self.granted: Callable[[], None] | None = None
+
+    def grant(self, count: int) -> None:
+        """The worker takes so many more."""
+        self.left += count
+        if count and self.granted is not None:
+            self.granted()
+
+
 class _Listener:
-    """One stream: what it holds, and whether it was woken."""
+    """One stream: what it holds, and whether it was woken. Without credits it may hold a number of jobs at once."""
 
-    __slots__ = ("blocked", "held", "topic", "woken")
+    __slots__ = ("blocked", "credits", "held", "topic", "woken")
 
-    def __init__(self, topic: str) -> None:
+    def __init__(self, topic: str, worker_credits: Credits | None) -> None:
         self.topic = topic
+        self.credits = worker_credits
         self.held: dict[str, datetime] = {}
         self.blocked = False
         self.woken = asyncio.Event()
@@ -86,14 +104,20 @@ class JobStreams:
             if listener.blocked:
                 listener.woken.set()
 
-    async def listen(self, ask: Acquire) -> AsyncGenerator[Sequence[LeasedJob], None]:
-        """Give jobs as they come, at most `ask.count` held at once; an empty batch says that the stream lives.
+    async def listen(
+        self, ask: Acquire, worker_credits: Credits | None = None
+    ) -> AsyncGenerator[Sequence[LeasedJob], None]:
+        """Give jobs as they come, an empty batch to say that the stream lives.
+
+        With credits as many as these allow, else at most `ask.count` held at once.
 
         Raises Refused (INVALID_ARGUMENT). Endless: whoever listens closes it. What it holds then comes free when the
         leases end.
         """
         check_acquire(ask)
-        listener = _Listener(ask.topic)
+        listener = _Listener(ask.topic, worker_credits)
+        if worker_credits is not None:
+            worker_credits.granted = listener.woken.set
         self._listeners.add(listener)
         try:
             quiet_since = self._loop_time()
@@ -119,15 +143,17 @@ class JobStreams:
         for job_id in [job_id for job_id, until in listener.held.items() if until <= now]:
             del listener.held[job_id]
             self._holders.pop(job_id, None)
-        room = ask.count - len(listener.held)
+        room = ask.count - len(listener.held) if listener.credits is None else listener.credits.left
         if room <= 0:
-            return (), min(LOOK_SECONDS, self._seconds_to(min(listener.held.values()), now))
+            return (), min(LOOK_SECONDS, self._seconds_to(min(listener.held.values(), default=now + _LOOK), now))
         found = await self._work.take(msgspec.structs.replace(ask, request_id=""), room)
         listener.blocked = found.blocked
         for job in found.jobs:
             listener.held[job.id] = job.until
             self._holders[job.id] = listener
         if found.jobs:
+            if listener.credits is not None:
+                listener.credits.left -= len(found.jobs)
             return found.jobs, 0.0
         if found.contended:
             return (), CONTENDED_SECONDS

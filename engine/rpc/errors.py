@@ -66,7 +66,7 @@ def answers_refusals(servicer: type[S]) -> type[S]:
 def _answering(method: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(method)
     async def answering(self: object, request: object, context: object) -> Any:
-        _check_request_id(request)
+        check_request_id(request)
         try:
             return await method(self, request, context)
         except kernel.Refused as refused:
@@ -78,7 +78,7 @@ def _answering(method: Callable[..., Any]) -> Callable[..., Any]:
 def _answering_stream(method: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(method)
     async def answering(self: object, request: object, context: object) -> AsyncIterator[Any]:
-        _check_request_id(request)
+        check_request_id(request)
         try:
             async for response in method(self, request, context):
                 yield response
@@ -88,7 +88,8 @@ def _answering_stream(method: Callable[..., Any]) -> Callable[..., Any]:
     return answering
 
 
-def _check_request_id(request: object) -> None:
+def check_request_id(request: object) -> None:
+    """Raises InvalidArgument for a request_id that is too long to be kept."""
     length = len(getattr(request, "request_id", ""))
     if length > MAX_REQUEST_ID_CHARACTERS:
         found = f"expected a request_id of at most {MAX_REQUEST_ID_CHARACTERS} characters, found {length}"

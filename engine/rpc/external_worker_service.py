@@ -18,8 +18,10 @@ from engine.app.jobs import LeasedJob
 from engine.app.queries import ExternalWorkerJobFilter, JobQueries
 from engine.rpc import mapping_jobs as mapping
 from engine.rpc import mapping_lists as lists
+from engine.rpc.batch_stream import StreamTerms
 from engine.rpc.context import caller_of
 from engine.rpc.errors import answers_refusals
+from engine.rpc.worker_stream import WorkerStream
 from mesh.errors import Unavailable
 
 if TYPE_CHECKING:
@@ -31,13 +33,13 @@ class ExternalWorkerService(external_worker_service_pb2_grpc.ExternalWorkerServi
     """Serves `flowloom.engine.v1.ExternalWorkerService`."""
 
     def __init__(
-        self, work: ExternalWork, streams: JobStreams, queries: JobQueries, draining: asyncio.Event | None = None
+        self, work: ExternalWork, streams: JobStreams, queries: JobQueries, terms: StreamTerms | None = None
     ) -> None:
-        """`draining` ends the streams when the server goes away."""
+        """`terms.draining` ends the streams when the server goes away."""
         self._work = work
         self._streams = streams
         self._queries = queries
-        self._draining = draining or asyncio.Event()
+        self._terms = terms or StreamTerms()
 
     # --- taking -------------------------------------------------------------------------------------------------------
 
@@ -54,11 +56,19 @@ class ExternalWorkerService(external_worker_service_pb2_grpc.ExternalWorkerServi
             async for jobs in batches:
                 yield pb.StreamJobsResponse(jobs=[mapping.leased(job) for job in jobs])
 
+    async def WorkJobs(
+        self, requests: AsyncIterator[pb.WorkJobsRequest], context: RpcContext
+    ) -> AsyncIterator[pb.WorkJobsResponse]:
+        stream = WorkerStream(self._work, self._streams, self._terms, caller_of(context))
+        async with aclosing(stream.responses(requests)) as responses:
+            async for response in responses:
+                yield response
+
     async def _until_draining(
         self, batches: AsyncGenerator[Sequence[LeasedJob], None]
     ) -> AsyncGenerator[Sequence[LeasedJob], None]:
         """Pass batches on until the server goes away; what was taken by then is passed on before."""
-        ending = asyncio.ensure_future(self._draining.wait())
+        ending = asyncio.ensure_future(self._terms.draining.wait())
         coming: asyncio.Future[Sequence[LeasedJob]] | None = None
         try:
             while True:

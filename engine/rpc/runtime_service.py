@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
 
 import grpc
@@ -17,6 +18,7 @@ from flowloom.engine.v1 import (
 from flowloom.engine.v1 import runtime_service_pb2 as pb
 from google.api import httpbody_pb2
 from google.protobuf import struct_pb2
+from google.rpc import status_pb2
 
 from engine.app.correlation import Correlation
 from engine.app.instance_changes import InstanceChanges
@@ -36,8 +38,9 @@ from engine.rpc import mapping_instances as mapping
 from engine.rpc import mapping_lists as lists
 from engine.rpc import mapping_starts as starts
 from engine.rpc import mapping_variables as variables
+from engine.rpc.batch_stream import BatchStream, StreamTerms
 from engine.rpc.context import caller_of
-from engine.rpc.errors import answers_refusals
+from engine.rpc.errors import answers_refusals, check_request_id
 from engine.rpc.variables import read_scope
 
 if TYPE_CHECKING:
@@ -56,6 +59,7 @@ class RuntimeService(runtime_service_pb2_grpc.RuntimeServiceServicer):
         signalling: Signalling,
         correlation: Correlation,
         queries: RuntimeQueries,
+        terms: StreamTerms | None = None,
     ) -> None:
         self._starting = starting
         self._changes = changes
@@ -63,6 +67,7 @@ class RuntimeService(runtime_service_pb2_grpc.RuntimeServiceServicer):
         self._signalling = signalling
         self._correlation = correlation
         self._queries = queries
+        self._terms = terms or StreamTerms()
 
     # --- process instances --------------------------------------------------------------------------------------------
 
@@ -70,6 +75,24 @@ class RuntimeService(runtime_service_pb2_grpc.RuntimeServiceServicer):
         self, request: pb.StartProcessInstanceRequest, context: RpcContext
     ) -> process_instance_pb2.ProcessInstance:
         return starts.started(await self._starting.start(starts.start(request, caller_of(context))))
+
+    async def StartProcessInstances(
+        self, requests: AsyncIterator[pb.StartProcessInstancesRequest], context: RpcContext
+    ) -> AsyncIterator[pb.StartProcessInstancesResponse]:
+        caller = caller_of(context)
+
+        async def carry_out(command: pb.StartCommand) -> pb.StartResult:
+            check_request_id(command.start)
+            started = await self._starting.start(starts.start(command.start, caller))
+            return pb.StartResult(correlation=command.correlation, process_instance=starts.started(started))
+
+        def refuse(command: pb.StartCommand, status: status_pb2.Status) -> pb.StartResult:
+            return pb.StartResult(correlation=command.correlation, error=status)
+
+        stream = BatchStream(carry_out, refuse, self._terms)
+        async with aclosing(stream.answers(message.commands async for message in requests)) as answers:
+            async for results in answers:
+                yield pb.StartProcessInstancesResponse(results=results)
 
     async def GetProcessInstance(
         self, request: pb.GetProcessInstanceRequest, context: RpcContext

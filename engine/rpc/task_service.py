@@ -4,12 +4,14 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
 
 import grpc
 from flowloom.engine.v1 import identity_link_pb2, task_pb2, task_service_pb2_grpc, variable_pb2
 from flowloom.engine.v1 import task_service_pb2 as pb
 from google.api import httpbody_pb2
+from google.rpc import status_pb2
 
 from engine.app.queries import TaskFilter, TaskQueries
 from engine.app.standalone import TaskCommands
@@ -19,8 +21,9 @@ from engine.rpc import mapping_lists as lists
 from engine.rpc import mapping_remarks as remarks
 from engine.rpc import mapping_tasks as mapping
 from engine.rpc import mapping_variables as variables
+from engine.rpc.batch_stream import BatchStream, StreamTerms
 from engine.rpc.context import caller_of
-from engine.rpc.errors import answers_refusals
+from engine.rpc.errors import answers_refusals, check_request_id
 from engine.rpc.variables import read_scope
 
 if TYPE_CHECKING:
@@ -32,12 +35,18 @@ class TaskService(task_service_pb2_grpc.TaskServiceServicer):
     """Serves `flowloom.engine.v1.TaskService`."""
 
     def __init__(
-        self, commands: TaskCommands, variables: TaskVariables, remarks: TaskRemarks, queries: TaskQueries
+        self,
+        commands: TaskCommands,
+        variables: TaskVariables,
+        remarks: TaskRemarks,
+        queries: TaskQueries,
+        terms: StreamTerms | None = None,
     ) -> None:
         self._commands = commands
         self._variables = variables
         self._remarks = remarks
         self._queries = queries
+        self._terms = terms or StreamTerms()
 
     # --- tasks --------------------------------------------------------------------------------------------------------
 
@@ -87,6 +96,25 @@ class TaskService(task_service_pb2_grpc.TaskServiceServicer):
         command = mapping.complete(request, request.user_id or caller_of(context))
         await self._commands.submit(command, request_id=request.request_id)
         return pb.CompleteTaskResponse()
+
+    async def CompleteTasks(
+        self, requests: AsyncIterator[pb.CompleteTasksRequest], context: RpcContext
+    ) -> AsyncIterator[pb.CompleteTasksResponse]:
+        caller = caller_of(context)
+
+        async def carry_out(command: pb.CompleteCommand) -> pb.CompleteResult:
+            asked = command.complete
+            check_request_id(asked)
+            await self._commands.submit(mapping.complete(asked, asked.user_id or caller), request_id=asked.request_id)
+            return pb.CompleteResult(correlation=command.correlation)
+
+        def refuse(command: pb.CompleteCommand, status: status_pb2.Status) -> pb.CompleteResult:
+            return pb.CompleteResult(correlation=command.correlation, error=status)
+
+        stream = BatchStream(carry_out, refuse, self._terms)
+        async with aclosing(stream.answers(message.commands async for message in requests)) as answers:
+            async for results in answers:
+                yield pb.CompleteTasksResponse(results=results)
 
     async def ClaimTask(self, request: pb.ClaimTaskRequest, context: RpcContext) -> pb.ClaimTaskResponse:
         command = mapping.claim(request, caller_of(context))

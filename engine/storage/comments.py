@@ -60,7 +60,9 @@ class CommentRows:
             self._publish(connection, root, told, made.at)
             return {"comment": msgspec.to_builtins(made)}
 
-        return msgspec.convert(self._writes.run(work, request_id)["comment"], Comment)
+        return msgspec.convert(
+            self._writes.run(work, request_id, about=f"comment on {comment.task_id}")["comment"], Comment
+        )
 
     def of_task(self, task_id: str) -> list[Comment]:
         """Remarks and events of a task, newest first."""
@@ -85,7 +87,7 @@ class CommentRows:
                 self._publish(connection, root, told, at)
             return {"removed": removed}
 
-        return bool(self._writes.run(work, request_id)["removed"])
+        return bool(self._writes.run(work, request_id, about=f"remove comment {comment_id}")["removed"])
 
     def _publish(self, connection: Connection, root: _Root, event: ev.Event, at: datetime) -> None:
         command_id = self._ids.root()

@@ -1,5 +1,6 @@
 """Clusters and their endpoints: who is asked, when a process counts as gone, and how much may wait."""
 
+from gateway.app.policies import KEYS_NAME
 from gateway.app.sources import Source, endpoints_name
 from gateway.app.types import CLUSTER, ENDPOINTS, Json, extension, seconds
 from gateway.model.snapshot import Cluster
@@ -54,6 +55,20 @@ def cluster_resource(cluster: Cluster, limits: Limits, source: Source) -> Json:
                 "upstreams.http.v3.HttpProtocolOptions",
                 {"explicit_http_config": {"http2_protocol_options": {}}},
             )
+        },
+    }
+
+
+def keys_cluster() -> Json:
+    """Return the cluster that leads to the listener inside Envoy through which it fetches the issuer's keys."""
+    inside = {"envoy_internal_address": {"server_listener_name": KEYS_NAME}}
+    return {
+        "@type": CLUSTER,
+        "name": KEYS_NAME,
+        "type": "STATIC",
+        "load_assignment": {
+            "cluster_name": KEYS_NAME,
+            "endpoints": [{"lb_endpoints": [{"endpoint": {"address": inside}}]}],
         },
     }
 

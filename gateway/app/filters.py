@@ -1,6 +1,9 @@
 """The HTTP filters of the edge, in the order that a request passes them (a response passes them backwards)."""
 
+from dataclasses import replace
+
 from gateway.app import types
+from gateway.app.policies import access_filters, rate_filters
 from gateway.app.rest_script import METADATA_NAMESPACE, METADATA_RPC, rest_script
 from gateway.app.sources import Source
 from gateway.app.types import Json, extension, typed
@@ -8,7 +11,7 @@ from gateway.model.snapshot import Snapshot
 
 
 def http_filters(snapshot: Snapshot, source: Source) -> list[Json]:
-    """Return the chain. What looks at the RPC (authorization, rate limits, one day) belongs after the transcoder."""
+    """Return the chain. What looks at the RPC (access, rates) stands after the transcoder."""
     return [
         _strip_headers(snapshot),
         typed(types.CORS, "filters.http.cors.v3.Cors"),
@@ -33,6 +36,8 @@ def http_filters(snapshot: Snapshot, source: Source) -> list[Json]:
         ),
         _transcoder(snapshot, source),
         _note_rpc(),
+        *access_filters(snapshot),
+        *rate_filters(snapshot),
         typed("envoy.filters.http.router", "filters.http.router.v3.Router", {"suppress_envoy_headers": True}),
     ]
 
@@ -77,6 +82,15 @@ def _compressor(name: str, library: str, *, last: bool) -> Json:
             },
         },
     )
+
+
+def keys_filters(snapshot: Snapshot, source: Source, service: str) -> list[Json]:
+    """Return the chain of the listener inside Envoy that turns the fetching of keys into a call of `service`."""
+    plain = replace(snapshot, services={service: snapshot.services[service]}, print_defaults=False)
+    return [
+        _transcoder(plain, source),
+        typed("envoy.filters.http.router", "filters.http.router.v3.Router"),
+    ]
 
 
 def _transcoder(snapshot: Snapshot, source: Source) -> Json:

@@ -4,11 +4,11 @@ import hashlib
 import json
 from dataclasses import dataclass
 
-from gateway.app.clusters import cluster_resource, endpoints_resource
-from gateway.app.listeners import listener
+from gateway.app.clusters import cluster_resource, endpoints_resource, keys_cluster
+from gateway.app.listeners import keys_listener, listener, secret
 from gateway.app.routes import route_configuration
 from gateway.app.sources import Source
-from gateway.app.types import Json, extension
+from gateway.app.types import Json, extension, typed
 from gateway.model.snapshot import Problem, Snapshot
 
 
@@ -28,6 +28,7 @@ class Resources:
     routes: tuple[Json, ...]
     clusters: tuple[Json, ...]
     endpoints: tuple[Json, ...]
+    secrets: tuple[Json, ...] = ()
 
 
 def generate(snapshot: Snapshot, source: Source, *, access_log_path: str | None = None) -> Resources:
@@ -40,11 +41,16 @@ def generate(snapshot: Snapshot, source: Source, *, access_log_path: str | None 
     if problems:
         raise UnsoundSnapshotError(problems)
     clusters = sorted(snapshot.clusters, key=lambda cluster: cluster.name)
+    access, tls = snapshot.access, snapshot.listener.tls
+    inside = () if access is None else (keys_listener(snapshot, access, source),)
+    to_inside = () if access is None else (keys_cluster(),)
     return Resources(
-        listeners=(listener(snapshot, source, access_log_path),),
+        # What the edge fetches its keys through must be there before the edge itself.
+        listeners=(*inside, listener(snapshot, source, access_log_path)),
         routes=(route_configuration(snapshot),),
-        clusters=tuple(cluster_resource(cluster, snapshot.limits, source) for cluster in clusters),
+        clusters=(*(cluster_resource(cluster, snapshot.limits, source) for cluster in clusters), *to_inside),
         endpoints=tuple(endpoints_resource(cluster) for cluster in clusters),
+        secrets=() if tls is None else (secret(tls),),
     )
 
 
@@ -73,4 +79,7 @@ def bootstrap(source: Source, *, node_id: str, max_connections: int) -> Json:
         "admin": {"address": {"socket_address": {"address": "127.0.0.1", "port_value": 0}}},
         "dynamic_resources": {"lds_config": source.config("lds"), "cds_config": source.config("cds")},
         "overload_manager": {"resource_monitors": [connections]},
+        "bootstrap_extensions": [
+            typed("envoy.bootstrap.internal_listener", "bootstrap.internal_listener.v3.InternalListener")
+        ],
     }

@@ -2,14 +2,19 @@
 
 from typing import Final
 
-from gateway.app.filters import http_filters
-from gateway.app.routes import ROUTES_NAME
+from gateway.app.filters import http_filters, keys_filters
+from gateway.app.policies import KEYS_NAME
+from gateway.app.routes import ROUTES_NAME, keys_routes
 from gateway.app.sources import Source
 from gateway.app.statuses import EDGE_REPLIES, PHRASES, EdgeReply
-from gateway.app.types import LISTENER, Json, seconds, typed
+from gateway.app.types import LISTENER, SECRET, Json, seconds, typed
+from gateway.model.policies import Access, Tls
 from gateway.model.snapshot import Snapshot
 
 LISTENER_NAME: Final = "edge"
+#: The one certificate, and where it is found.
+CERTIFICATE_NAME: Final = "edge"
+CERTIFICATES: Final = "sds"
 
 #: The broadcast address, from which no connection can come.
 _NOBODY: Final = {"address_prefix": "255.255.255.255", "prefix_len": 32}
@@ -21,6 +26,8 @@ _ACCESS_LOG_FIELDS: Final = {
     "method": "%REQ(X-ENVOY-ORIGINAL-METHOD?:METHOD)%",
     "path": "%REQ(X-ENVOY-ORIGINAL-PATH?:PATH)%",
     "rpc": "%REQ(:PATH)%",
+    "user": "%REQ(X-USER)%",
+    "tenant": "%REQ(X-TENANT)%",
     "status": "%RESPONSE_CODE%",
     "grpc_status": "%GRPC_STATUS%",
     "duration_ms": "%DURATION%",
@@ -75,17 +82,62 @@ def listener(snapshot: Snapshot, source: Source, access_log_path: str | None) ->
         # With the default, a second edge on the same port would silently take half of the connections.
         "enable_reuse_port": False,
         "per_connection_buffer_limit_bytes": limits.connection_buffer_bytes,
-        "filter_chains": [
-            {
-                "filters": [
-                    typed(
-                        "envoy.filters.network.http_connection_manager",
-                        "filters.network.http_connection_manager.v3.HttpConnectionManager",
-                        manager,
-                    )
-                ]
-            }
-        ],
+        "filter_chains": [{"filters": [_http(manager)], **_tls(snapshot.listener.tls, source)}],
+    }
+
+
+def keys_listener(snapshot: Snapshot, access: Access, source: Source) -> Json:
+    """Return the listener inside Envoy that no client reaches: its fetching of the issuer's keys goes through it."""
+    manager = {
+        "stat_prefix": "keys",
+        "route_config": keys_routes(access),
+        "http_filters": keys_filters(snapshot, source, access.keys.service),
+    }
+    return {
+        "@type": LISTENER,
+        "name": KEYS_NAME,
+        "internal_listener": {},
+        "filter_chains": [{"filters": [_http(manager)]}],
+    }
+
+
+def secret(tls: Tls) -> Json:
+    """Return the edge's certificate as Envoy is told of it: two files in a directory that it watches."""
+    directory, _, _ = tls.certificate_path.rpartition("/")
+    return {
+        "@type": SECRET,
+        "name": CERTIFICATE_NAME,
+        "tls_certificate": {
+            "certificate_chain": {"filename": tls.certificate_path},
+            "private_key": {"filename": tls.key_path},
+            "watched_directory": {"path": directory},
+        },
+    }
+
+
+def _http(manager: Json) -> Json:
+    return typed(
+        "envoy.filters.network.http_connection_manager",
+        "filters.network.http_connection_manager.v3.HttpConnectionManager",
+        manager,
+    )
+
+
+def _tls(tls: Tls | None, source: Source) -> Json:
+    if tls is None:
+        return {}
+    certificate = {"name": CERTIFICATE_NAME, "sds_config": source.config(CERTIFICATES)}
+    context = {
+        "alpn_protocols": ["h2", "http/1.1"],
+        "tls_certificate_sds_secret_configs": [certificate],
+        "tls_params": {"tls_minimum_protocol_version": "TLSv1_2"},
+    }
+    return {
+        "transport_socket": typed(
+            "envoy.transport_sockets.tls",
+            "transport_sockets.tls.v3.DownstreamTlsContext",
+            {"common_tls_context": context},
+        )
     }
 
 

@@ -1,4 +1,5 @@
-"""The script that gives REST Flowable's manners: aliases of paths, statuses of success, and one body for errors.
+"""The script that gives REST Flowable's manners: aliases of paths, statuses of success, one body for errors, and what
+may be kept.
 
 It runs inside Envoy, on requests that arrive as REST only: the routes of gRPC and gRPC-Web switch it off. Since
 Envoy's Lua has no JSON, it takes the few texts that it needs from the transcoder's answer as they stand there,
@@ -74,6 +75,18 @@ function envoy_on_response(handle)
   for _, name in ipairs(GRPC_HEADERS) do headers:remove(name) end
 
   local status = tonumber(headers:get(":status"))
+  local metadata = handle:streamInfo():dynamicMetadata():get("flowloom.edge")
+  local rpc = metadata ~= nil and metadata["rpc"] or ""
+  -- Nothing is kept unless its method says so, and no error ever.
+  if status >= 400 then
+    headers:replace("cache-control", "no-store")
+  elseif KEPT[rpc] ~= nil then
+    headers:replace("cache-control", KEPT[rpc])
+    -- Two people may share one browser.
+    if KEPT[rpc]:find("private", 1, true) then headers:add("vary", "authorization") end
+  elseif headers:get("cache-control") == nil then
+    headers:replace("cache-control", "no-store")
+  end
   if status >= 400 and content_type == "application/json" then
     local body = handle:body(true)
     local text = body:getBytes(0, body:length())
@@ -87,9 +100,7 @@ function envoy_on_response(handle)
   end
 
   if status ~= 200 then return end
-  local metadata = handle:streamInfo():dynamicMetadata():get("flowloom.edge")
-  if metadata == nil then return end
-  local success = SUCCESSES[metadata["rpc"] or ""]
+  local success = SUCCESSES[rpc]
   if success == nil then return end
   headers:replace(":status", success)
   if success == "204" then
@@ -109,12 +120,14 @@ def rest_script(contract: Contract, routed: Iterable[str], aliases: tuple[Alias,
         for method in contract.methods
         if method.service in served and method.http_status != 200
     }
+    kept = {m.path: m.cache_control for m in contract.methods if m.service in served and m.cache_control}
     errors = {str(error.code): (str(error.http_status), error.name) for error in REST_ERRORS}
     phrases = {str(status): phrase for status, phrase in PHRASES.items()}
     pairs = ", ".join(f"{{{_quoted(alias.prefix)}, {_quoted(alias.target)}}}" for alias in aliases)
     return "\n".join(
         (
             f"local ALIASES = {{{pairs}}}",
+            f"local KEPT = {_table({key: _quoted(value) for key, value in kept.items()})}",
             f"local SUCCESSES = {_table({key: _quoted(value) for key, value in successes.items()})}",
             "local ERRORS = "
             + _table({key: f"{{{_quoted(status)}, {_quoted(name)}}}" for key, (status, name) in errors.items()}),

@@ -4,8 +4,10 @@ from collections.abc import Iterator
 from typing import Final
 
 from gateway.app import types
+from gateway.app.policies import counted, local_rate
 from gateway.app.types import ROUTES, Json, extension, seconds, switched_off
-from gateway.model.contract import Method
+from gateway.model.contract import RouteClass
+from gateway.model.policies import Access
 from gateway.model.snapshot import Snapshot
 from gateway.settings import Limits
 
@@ -30,7 +32,7 @@ def route_configuration(snapshot: Snapshot) -> Json:
 def _routes(snapshot: Snapshot) -> Iterator[Json]:
     limits = snapshot.limits
     for service, cluster in sorted(snapshot.services.items()):
-        yield from _service_routes(service, cluster, snapshot.contract.methods_of(service), limits)
+        yield from _service_routes(service, cluster, snapshot)
     if snapshot.health_cluster:
         yield _grpc({"prefix": _HEALTH}, _stream(snapshot.health_cluster, limits))
     if snapshot.reflection_cluster:
@@ -45,21 +47,29 @@ def _routes(snapshot: Snapshot) -> Iterator[Json]:
     yield {"match": {"prefix": "/"}, "direct_response": {"status": 404, "body": {"inline_string": "no such path"}}}
 
 
-def _service_routes(service: str, cluster: str, methods: tuple[Method, ...], limits: Limits) -> Iterator[Json]:
+def _service_routes(service: str, cluster: str, snapshot: Snapshot) -> Iterator[Json]:
+    limits = snapshot.limits
+    written = {**_unary(cluster, limits), "retry_policy": _writes(limits)}
     # One exact path each: a regular expression over a service's names soon exceeds what Envoy accepts.
-    for method in methods:
+    for method in snapshot.contract.methods_of(service):
+        rates = local_rate(method.route_class, snapshot)
         if method.long_lived:
-            yield _grpc({"path": method.path}, _stream(cluster, limits))
+            action = _stream(cluster, limits)
         elif method.read_only:
-            yield _grpc({"path": method.path}, {**_unary(cluster, limits), "retry_policy": _reads(limits)})
-    yield _grpc({"prefix": f"/{service}/"}, {**_unary(cluster, limits), "retry_policy": _writes(limits)})
+            action = {**_unary(cluster, limits), "retry_policy": _reads(limits)}
+        elif rates or method.route_class is not RouteClass.WRITE:
+            action = written
+        else:
+            continue
+        yield _grpc({"path": method.path}, {**action, **counted(method.route_class, snapshot)}, rates)
+    yield _grpc({"prefix": f"/{service}/"}, {**written, **counted(RouteClass.WRITE, snapshot)})
 
 
-def _grpc(match: Json, action: Json) -> Json:
+def _grpc(match: Json, action: Json, configured: Json | None = None) -> Json:
     # The choice of filters is made when the request arrives: native calls leave out what is for REST, whereas a
     # transcoded request keeps it although it is routed by this entry in the end.
     off = {types.REST_SCRIPT: switched_off(), types.BODY_LIMIT: switched_off()}
-    return {"match": match, "route": action, "typed_per_filter_config": off}
+    return {"match": match, "route": action, "typed_per_filter_config": {**off, **(configured or {})}}
 
 
 def _unary(cluster: str, limits: Limits) -> Json:
@@ -117,14 +127,25 @@ def _rest_roots(snapshot: Snapshot) -> Iterator[Json]:
         }
 
 
+def keys_routes(access: Access) -> Json:
+    """Return the route table of the listener inside Envoy through which it fetches the issuer's keys."""
+    action = {"cluster": access.keys.cluster, "timeout": "0s"}
+    # The path as Envoy asks for it, and as the transcoder leaves it.
+    matches: list[Json] = [{"path": access.keys.path}, {"prefix": f"/{access.keys.service}/"}]
+    host = {"name": "keys", "domains": ["*"], "routes": [{"match": match, "route": action} for match in matches]}
+    return {"name": "keys", "virtual_hosts": [host]}
+
+
 def _cors(origins: tuple[str, ...]) -> Json:
     return extension(
         "filters.http.cors.v3.CorsPolicy",
         {
             "allow_origin_string_match": [{"exact": origin} for origin in origins],
             "allow_methods": "GET, POST, PUT, PATCH, DELETE",
-            "allow_headers": "authorization, content-type, grpc-timeout, x-grpc-web, x-request-id, x-user-agent",
-            "expose_headers": "grpc-status, grpc-message, grpc-status-details-bin, location, x-request-id",
+            "allow_headers": "authorization, content-type, grpc-timeout, x-api-key, x-grpc-web, x-request-id, "
+            "x-user-agent",
+            "expose_headers": "grpc-status, grpc-message, grpc-status-details-bin, location, x-request-id, "
+            "retry-after, x-ratelimit-limit, x-ratelimit-remaining, x-ratelimit-reset",
             "max_age": "600",
         },
     )

@@ -11,11 +11,15 @@ LISTENER: Final = _CONFIG + "listener.v3.Listener"
 CLUSTER: Final = _CONFIG + "cluster.v3.Cluster"
 ROUTES: Final = _CONFIG + "route.v3.RouteConfiguration"
 ENDPOINTS: Final = _CONFIG + "endpoint.v3.ClusterLoadAssignment"
+SECRET: Final = _EXTENSIONS + "transport_sockets.tls.v3.Secret"
 
 #: Filters that routes switch off by name.
 REST_SCRIPT: Final = "flowloom.rest_script"
 BODY_LIMIT: Final = "envoy.filters.http.body_size_limit"
 TRANSCODER: Final = "envoy.filters.http.grpc_json_transcoder"
+EXCHANGE: Final = "envoy.filters.http.ext_authz"
+LOCAL_RATES: Final = "envoy.filters.http.local_ratelimit"
+HEADER_INPUT: Final = "type.googleapis.com/envoy.type.matcher.v3.HttpRequestHeaderMatchInput"
 CORS: Final = "envoy.filters.http.cors"
 
 

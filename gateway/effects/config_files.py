@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Final
 
 from gateway.app.generator import Resources, bootstrap, discovery_response, generate
+from gateway.app.listeners import CERTIFICATES
 from gateway.app.sources import FileSource, descriptor_file_name, endpoints_name
 from gateway.app.types import Json
 from gateway.model.snapshot import Snapshot
@@ -60,7 +61,9 @@ class ConfigFiles:
         self._write_json("cds.json", discovery_response(clusters))
 
     def write_listeners(self, resources: Resources) -> None:
-        """Write routes, then listeners."""
+        """Write what listeners refer to, then listeners."""
+        if resources.secrets:
+            self._write_json(f"{CERTIFICATES}.json", discovery_response(resources.secrets))
         self._write_json("rds.json", discovery_response(resources.routes))
         self._write_json("lds.json", discovery_response(resources.listeners))
 

@@ -40,7 +40,7 @@ class DescriptorError(Exception):
 def read_contract(descriptors: bytes) -> Contract:
     """Return the contract in a FileDescriptorSet that includes its imports, completed with their companions.
 
-    The options `http_status` and `read_only` of `flowloom.options.v1` are looked up in the set itself, so that
+    The options of `flowloom.options.v1` are looked up in the set itself, so that
     any contract that brings them is understood.
 
     Raises:
@@ -58,6 +58,9 @@ def read_contract(descriptors: bytes) -> Contract:
         ]
     except (KeyError, TypeError) as wrong:
         raise DescriptorError(f"expected a descriptor set with all its imports: {wrong}") from wrong
+    for file in completed.file:
+        # Comments are for the API description; Envoy and reflection would carry them for nothing.
+        file.ClearField("source_code_info")
     options = _Options(pool)
     methods = [_method(method, options) for service in services for method in service.methods]
     return Contract(
@@ -108,8 +111,10 @@ class _Options:
         self._http: Any = pool.FindExtensionByName("google.api.http")
         self._status = _extension(pool, "http_status")
         self._read_only = _extension(pool, "read_only")
+        self._access = _extension(pool, "access")
+        self._cache_control = _extension(pool, "cache_control")
         # Creating the classes of extended messages registers the extensions with them.
-        fields: tuple[Any, ...] = (self._http, self._status, self._read_only)
+        fields: tuple[Any, ...] = (self._http, self._status, self._read_only, self._access)
         message_factory.GetMessageClassesForFiles({field.file.name for field in fields if field is not None}, pool)
 
     def http_rules(self, method: MethodDescriptor) -> Iterator[Any]:
@@ -125,6 +130,17 @@ class _Options:
 
     def read_only(self, method: MethodDescriptor) -> bool:
         return bool(self._value(method, self._read_only))
+
+    def cache_control(self, method: MethodDescriptor) -> str:
+        return str(self._value(method, self._cache_control) or "")
+
+    def privilege(self, method: MethodDescriptor) -> str:
+        access = self._value(method, self._access)
+        return str(access.privilege) if access is not None else ""
+
+    def public(self, method: MethodDescriptor) -> bool:
+        access = self._value(method, self._access)
+        return access is not None and bool(access.public) and not access.privilege
 
     def _value(self, method: MethodDescriptor, extension: Any) -> Any:
         if extension is None:
@@ -149,6 +165,9 @@ def _method(method: MethodDescriptor, options: _Options) -> Method:
         bindings=tuple(_binding(rule, method) for rule in options.http_rules(method)),
         http_status=options.http_status(method),
         read_only=options.read_only(method),
+        privilege=options.privilege(method),
+        public=options.public(method),
+        cache_control=options.cache_control(method),
         streams_requests=method.client_streaming,
         streams_responses=method.server_streaming,
     )

@@ -3,9 +3,19 @@
 import hashlib
 import re
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Final
 
 _VARIABLE: Final = re.compile(r"\{[^={}]+(?:=([^{}]*))?\}")
+
+
+class RouteClass(StrEnum):
+    """What methods are counted together when rates are limited."""
+
+    READ = "read"
+    WRITE = "write"
+    LOGIN = "login"
+    """Public and not only reading: what anybody can make the mesh work for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,13 +49,20 @@ class Binding:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Method:
-    """One RPC. `http_status` is what REST answers on success (200 if the contract names none)."""
+    """One RPC. `http_status` is what REST answers on success (200 if the contract names none).
+
+    `public` methods need no token, others the `privilege` of their contract. `cache_control` is what a success says
+    over REST about being kept (empty: that it must not be).
+    """
 
     service: str
     name: str
     bindings: tuple[Binding, ...] = ()
     http_status: int = 200
     read_only: bool = False
+    privilege: str = ""
+    public: bool = False
+    cache_control: str = ""
     streams_requests: bool = False
     streams_responses: bool = False
 
@@ -61,6 +78,13 @@ class Method:
         A stream of answers with a REST binding is not meant so: it is how the contract writes a bare JSON array.
         """
         return self.streams_requests or (self.streams_responses and not self.bindings)
+
+    @property
+    def route_class(self) -> RouteClass:
+        """Which of the rates holds for this method."""
+        if self.public and not self.read_only:
+            return RouteClass.LOGIN
+        return RouteClass.READ if self.read_only else RouteClass.WRITE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import Final
 
 from gateway.model.contract import Contract
+from gateway.model.policies import TENANT_HEADER, USER_HEADER, Access, Rates, Tls
 from gateway.settings import Limits
 
 #: Statuses that a method may ask for on success. Others would need a body or headers that nobody writes.
@@ -15,12 +16,13 @@ _SUCCESSES: Final = frozenset({200, 201, 202, 204})
 
 #: Headers that say who somebody is, or that steer the edge itself. Only the edge may write them.
 STRIPPED_HEADERS: Final = (
-    "x-user",
-    "x-tenant",
+    USER_HEADER,
+    TENANT_HEADER,
     "x-groups",
     "x-roles",
     "x-privileges",
     "x-http-code",
+    "x-jwt-payload",
     "x-envoy-original-path",
 )
 
@@ -38,11 +40,12 @@ class Problem:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Listener:
-    """Where clients come in. While `loopback_only` holds, any other address is a problem."""
+    """Where clients come in. While `loopback_only` holds, or without access control, another address is a problem."""
 
     address: str = "127.0.0.1"
     port: int = 8080
     loopback_only: bool = True
+    tls: Tls | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
@@ -55,11 +58,15 @@ class Endpoint:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cluster:
-    """Processes that serve the same. `health_service` is what `grpc.health.v1` is asked for (empty: the server)."""
+    """Processes that serve the same. `health_service` is what `grpc.health.v1` is asked for (empty: the server).
+
+    A cluster that is `followed` has the processes that were found working a moment ago; there may be none.
+    """
 
     name: str
     endpoints: tuple[Endpoint, ...]
     health_service: str = ""
+    followed: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,7 +95,8 @@ class Snapshot:
 
     `services` maps full service names to cluster names; what is not in it is not reachable. Reflection
     goes to `reflection_cluster`; health to `health_cluster`; both may be empty, then they are not served.
-    `print_defaults` writes zeros, empty strings and empty lists into REST answers, as Flowable does.
+    `print_defaults` writes zeros, empty strings and empty lists into REST answers, as Flowable does. Without `access`
+    nobody is asked who they are, which only a loopback listener may do.
     """
 
     contract: Contract
@@ -97,6 +105,8 @@ class Snapshot:
     services: Mapping[str, str] = field(default_factory=_no_services)
     reflection_cluster: str = ""
     health_cluster: str = ""
+    access: Access | None = None
+    rates: Rates = field(default_factory=Rates)
     aliases: tuple[Alias, ...] = FLOWABLE_ALIASES
     cors_origins: tuple[str, ...] = ()
     stripped_headers: tuple[str, ...] = STRIPPED_HEADERS
@@ -109,7 +119,13 @@ class Snapshot:
 
     def check(self) -> tuple[Problem, ...]:
         """Everything that Envoy would refuse or, worse, take silently. Empty if the snapshot is sound."""
-        return (*self._address_problems(), *self._cluster_problems(), *self._service_problems(), *self._rest_problems())
+        return (
+            *self._address_problems(),
+            *self._cluster_problems(),
+            *self._service_problems(),
+            *self._policy_problems(),
+            *self._rest_problems(),
+        )
 
     def _address_problems(self) -> Iterator[Problem]:
         try:
@@ -117,7 +133,7 @@ class Snapshot:
         except ValueError:
             yield Problem(subject=self.listener.address, expected="the listener's address must be an IP address")
             return
-        if self.listener.loopback_only and not loopback:
+        if not loopback and (self.listener.loopback_only or self.access is None):
             yield Problem(
                 subject=self.listener.address,
                 expected="without access control only a loopback address may be listened on",
@@ -128,7 +144,7 @@ class Snapshot:
             if times > 1:
                 yield Problem(subject=name, expected=f"a cluster's name must be unique, found it {times} times")
         for cluster in self.clusters:
-            if not cluster.endpoints:
+            if not cluster.endpoints and not cluster.followed:
                 yield Problem(subject=cluster.name, expected="a cluster needs at least one endpoint")
             for endpoint in cluster.endpoints:
                 if not _is_ip_address(endpoint.address):
@@ -147,6 +163,24 @@ class Snapshot:
         for service in self.services:
             if service not in self.contract.services:
                 yield Problem(subject=service, expected="a routed service must be in the descriptor set")
+
+    def _policy_problems(self) -> Iterator[Problem]:
+        known = {cluster.name for cluster in self.clusters}
+        if self.rates.counting_cluster and self.rates.counting_cluster not in known:
+            yield Problem(
+                subject="rates", expected=f"their cluster {self.rates.counting_cluster!r} must be among the clusters"
+            )
+        if self.access is None:
+            return
+        keys = self.access.keys
+        for role, name in (("keys", keys.cluster), ("exchange", self.access.exchange_cluster)):
+            if (name or role == "keys") and name not in known:
+                yield Problem(subject=role, expected=f"its cluster {name!r} must be among the clusters")
+        answered = {binding.matched for method in self.contract.methods_of(keys.service) for binding in method.bindings}
+        if f"GET {keys.path}" not in answered:
+            yield Problem(subject="keys", expected=f"{keys.service} must bind a method to `GET {keys.path}`")
+        if not self.access.issuer or not self.access.audience:
+            yield Problem(subject="access", expected="an issuer and an audience must be named")
 
     def _rest_problems(self) -> Iterator[Problem]:
         claimed: dict[str, str] = {}

@@ -19,8 +19,10 @@ def up(
     port: Annotated[int, typer.Option(help="Port of the edge: REST, gRPC, gRPC-Web; 0 takes a free one.")] = 8080,
     grpc_port: Annotated[int, typer.Option(help="Port of the services themselves; 0 takes a free one.")] = 0,
     data_directory: Annotated[Path, typer.Option(help="Where the data is kept.")] = Path(".flowloom"),
-    database_url: Annotated[str, typer.Option(help="Database of the engine; a SQLite file if not told.")] = "",
-    history_database_url: Annotated[str, typer.Option(help="Database of the history; likewise.")] = "",
+    database: Annotated[
+        list[str] | None,
+        typer.Option(metavar="SERVICE=URL", help="Database of a service; a SQLite file if not told. Can be repeated."),
+    ] = None,
     no_edge: Annotated[bool, typer.Option("--no-edge", help="Without Envoy: gRPC only.")] = False,
     manual_jobs: Annotated[bool, typer.Option("--manual-jobs", help="For tests: jobs run when told to.")] = False,
     manual_clock: Annotated[bool, typer.Option("--manual-clock", help="For tests: time moves when told to.")] = False,
@@ -37,8 +39,7 @@ def up(
         port=port,
         grpc_port=grpc_port,
         data_directory=data_directory,
-        database_url=database_url,
-        history_database_url=history_database_url,
+        database_urls=_by_service(database or []),
         edge=not no_edge,
         manual_jobs=manual_jobs,
         manual_clock=manual_clock,
@@ -50,6 +51,18 @@ def up(
     except (RuntimeError, OSError, SettingsError) as failed:
         complain("not-started", str(failed))
         raise typer.Exit(1) from failed
+
+
+def _by_service(given: list[str]) -> dict[str, str]:
+    from host.services import SERVICES
+
+    urls: dict[str, str] = {}
+    for text in given:
+        name, found, url = text.partition("=")
+        if not found or not url or name not in SERVICES:
+            raise typer.BadParameter(f"expected SERVICE=URL with a service of {', '.join(SERVICES)}, found '{text}'")
+        urls[name] = url
+    return urls
 
 
 def _welcome(mesh: EmbeddedMesh) -> None:

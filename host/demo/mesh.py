@@ -8,8 +8,8 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -30,8 +30,7 @@ class MeshOptions:
     edge: bool = True
     manual_jobs: bool = False
     manual_clock: bool = False
-    database_url: str = ""
-    history_database_url: str = ""
+    database_urls: Mapping[str, str] = field(default_factory=dict)
 
 
 class Mesh:
@@ -95,15 +94,15 @@ def _command(folder: Path, announce: Path, options: MeshOptions) -> Sequence[str
         "--grpc-port": "0",
         "--data-directory": os.fspath(folder / "data"),
         "--announce": os.fspath(announce),
-        "--database-url": options.database_url,
-        "--history-database-url": options.history_database_url,
     }
+    databases = [f"--database={service}={url}" for service, url in options.database_urls.items()]
     return (
         sys.executable,
         "-m",
         "host.cli",
         "up",
         *(word for name, value in valued.items() if value for word in (name, value)),
+        *databases,
         *(name for name, given in flags.items() if given),
     )
 

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 from host.demo.mesh import Mesh, MeshOptions, start_mesh
+from host.services import SERVICES
 from mesh.testing.mariadb import MariaDb, running_mariadb
 from tests.conformance.driver import Driver, Refused
 from tests.conformance.grpc_driver import GrpcDriver
@@ -82,6 +83,5 @@ def _mesh_options(face: str, server: MariaDb | None) -> MeshOptions:
         edge=face == "rest",
         manual_jobs=True,
         manual_clock=True,
-        database_url=server.create_database("flowloom_engine") if server else "",
-        history_database_url=server.create_database("flowloom_history") if server else "",
+        database_urls={name: server.create_database(f"flowloom_{name}") for name in SERVICES} if server else {},
     )

@@ -23,7 +23,14 @@ pytestmark = [pytest.mark.envoy, pytest.mark.asyncio(loop_scope="module")]
 
 EXTENSION = "type.googleapis.com/envoy.extensions"
 NOTHING: tuple[Message, ...] = ()
-BODIES = {"": b"", "*": b"{}", "variables": b'[{"name": "a"}, {"name": "b"}]', "variable": b"{}", "file": b"<xml/>"}
+BODIES = {
+    "": b"",
+    "*": b"{}",
+    "variables": b'[{"name": "a"}, {"name": "b"}]',
+    "variable": b"{}",
+    "file": b"<xml/>",
+    "picture": b"<svg/>",
+}
 
 
 class Recorder(grpc.GenericRpcHandler):

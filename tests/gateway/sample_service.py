@@ -62,6 +62,7 @@ class SampleServer:
         self.name = name
         self.seen: list[tuple[str, dict[str, str]]] = []
         self.time_remaining: float | None = None
+        self.keys = b'{"keys": []}'
         self.entered = asyncio.Event()
         self.release = asyncio.Event()
         self._health = health.aio.HealthServicer()
@@ -94,6 +95,8 @@ class SampleServer:
             "Delete": (self._delete, "GetRequest"),
             "Upload": (self._upload, "UploadRequest"),
             "Download": (self._download, "GetRequest"),
+            "Keys": (self._keys, "GetRequest"),
+            "Login": (self._echo, "Item"),
         }
         handlers = {name: self._handler(unary, method, kind) for name, (method, kind) in methods.items()}
         handlers["Watch"] = self._handler(stream, self._watch, "GetRequest")
@@ -150,6 +153,10 @@ class SampleServer:
         if request.id == "picture":
             return message("google.api.HttpBody")(content_type="image/png", data=b"\x89PNG\r\n\x1a\n\x00\xff")
         return message("google.api.HttpBody")(content_type="application/xml", data="<a>ä</a>".encode())
+
+    async def _keys(self, request: Any, context: Any) -> Any:
+        self._note("Keys", context)
+        return message("google.api.HttpBody")(content_type="application/json", data=self.keys)
 
     async def _watch(self, request: Any, context: Any) -> AsyncIterator[Any]:
         self._note("Watch", context)

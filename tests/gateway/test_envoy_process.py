@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -30,8 +31,10 @@ ITEM = "/process-api/items/7"
 class Load:
     """Clients that read and write through the edge until told to stop; counts answers and keeps every failure."""
 
-    def __init__(self, port: int, clients: int = 4) -> None:
+    def __init__(self, port: int, clients: int = 4, headers: Callable[[], dict[str, str]] = dict) -> None:
+        """`headers` are made for each pair of requests."""
         self._port = port
+        self._headers = headers
         self._clients = clients
         self._stopped = asyncio.Event()
         self._group = asyncio.TaskGroup()
@@ -59,9 +62,9 @@ class Load:
         await until(reached)
 
     async def _run(self, *, keep_alive: bool) -> None:
-        headers = {} if keep_alive else {"connection": "close"}
         async with client_of(self._port) as client:
             while not self._stopped.is_set():
+                headers = {**self._headers(), **({} if keep_alive else {"connection": "close"})}
                 try:
                     read = await client.get(ITEM, headers=headers)
                     written = await client.post("/process-api/items", json={"id": "8"}, headers=headers)

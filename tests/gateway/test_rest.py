@@ -282,3 +282,14 @@ async def test_health_and_readiness_are_answered_by_the_edge(edge: Edge) -> None
 
     assert (health.status_code, health.json()) == (200, {"status": "UP"})
     assert ready.status_code == 200
+
+
+async def test_an_answer_says_whether_it_may_be_kept(edge: Edge) -> None:
+    kept, other, failed, refused = [
+        await edge.client.get(f"/process-api/{path}")
+        for path in ("items/7/content", "items/7", "items/fail-NOT_FOUND", "nothing")
+    ]
+
+    assert kept.headers["cache-control"] == "private, max-age=60"
+    assert "authorization" in kept.headers["vary"]
+    assert [each.headers["cache-control"] for each in (other, failed, refused)] == ["no-store"] * 3

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from gateway.model.contract import Binding
+from gateway.model.policies import Access, Keys
 from gateway.model.snapshot import Cluster, Endpoint, Listener, Snapshot
 from tests.gateway.edges import sample_snapshot
 from tests.gateway.sample_service import SERVICE
@@ -81,9 +82,13 @@ def test_reflection_and_health_need_their_clusters() -> None:
 
 
 @pytest.mark.parametrize("address", ["0.0.0.0", "192.0.2.1", "::"])
-def test_other_than_loopback_is_refused_until_it_is_allowed(address: str) -> None:
-    assert len(problems(listener=Listener(address=address))) == 1
-    assert problems(listener=Listener(address=address, loopback_only=False)) == []
+def test_other_than_loopback_is_refused_until_it_is_allowed_and_access_is_controlled(address: str) -> None:
+    allowed = Listener(address=address, loopback_only=False)
+    access = Access(keys=Keys(cluster="items", service=SERVICE, path="/process-api/keys"))
+
+    assert len(problems(listener=Listener(address=address), access=access)) == 1
+    assert len(problems(listener=allowed)) == 1
+    assert problems(listener=allowed, access=access) == []
 
 
 def test_a_listener_by_name_is_refused() -> None:

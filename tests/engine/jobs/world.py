@@ -40,6 +40,7 @@ from engine.kernel import commands as cmd
 from engine.kernel import registry
 from engine.kernel.env import Limits
 from engine.kernel.values import variables_of
+from engine.rpc.batch_stream import StreamTerms
 from engine.rpc.external_worker_service import ExternalWorkerService
 from engine.rpc.management_service import ManagementService
 from engine.storage import remark_tables, tables
@@ -208,7 +209,8 @@ async def running(
     local = LocalServer()
     server = GuardedServer((local,))
     add_ManagementServiceServicer_to_server(ManagementService(operations, control, queries, facts), server)
-    add_ExternalWorkerServiceServicer_to_server(ExternalWorkerService(work, streams, queries, draining), server)
+    workers = ExternalWorkerService(work, streams, queries, StreamTerms(draining=draining))
+    add_ExternalWorkerServiceServicer_to_server(workers, server)
     await group.start()
     await server.start()
     executor.start()

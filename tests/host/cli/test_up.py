@@ -32,8 +32,8 @@ def test_without_flags_everything_has_its_default(runs: Runs) -> None:
 
 def test_each_flag_is_an_option(runs: Runs) -> None:
     words = (
-        "up --address 127.0.0.2 --port 0 --grpc-port 5 --data-directory d --database-url sqlite:///e "
-        "--history-database-url sqlite:///h --no-edge --manual-jobs --manual-clock --announce f --quiet"
+        "up --address 127.0.0.2 --port 0 --grpc-port 5 --data-directory d --database engine=sqlite:///e "
+        "--database history=sqlite:///h --no-edge --manual-jobs --manual-clock --announce f --quiet"
     )
 
     result = CliRunner().invoke(app, words.split())
@@ -44,8 +44,7 @@ def test_each_flag_is_an_option(runs: Runs) -> None:
         port=0,
         grpc_port=5,
         data_directory=Path("d"),
-        database_url="sqlite:///e",
-        history_database_url="sqlite:///h",
+        database_urls={"engine": "sqlite:///e", "history": "sqlite:///h"},
         edge=False,
         manual_jobs=True,
         manual_clock=True,
@@ -53,6 +52,15 @@ def test_each_flag_is_an_option(runs: Runs) -> None:
         quiet=True,
     )
     assert runs == [(options,)]
+
+
+@pytest.mark.parametrize("given", ["sqlite:///e", "engine=", "nobody=sqlite:///e"])
+def test_a_database_of_no_service_is_refused(runs: Runs, given: str) -> None:
+    result = CliRunner().invoke(app, ["up", "--database", given])
+
+    assert result.exit_code == 2
+    assert "SERVICE=URL" in result.output
+    assert runs == []
 
 
 def test_what_is_up_says_where_and_what_to_try(monkeypatch: pytest.MonkeyPatch) -> None:

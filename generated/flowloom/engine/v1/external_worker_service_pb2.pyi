@@ -197,6 +197,114 @@ class StreamJobsResponse(_message.Message):
 Global___StreamJobsResponse: _TypeAlias = StreamJobsResponse  # noqa: Y015
 
 @_typing.final
+class WorkSubscription(_message.Message):
+    """What a worker on a stream does."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TOPIC_FIELD_NUMBER: _builtins.int
+    WORKER_ID_FIELD_NUMBER: _builtins.int
+    LOCK_DURATION_FIELD_NUMBER: _builtins.int
+    TENANT_ID_FIELD_NUMBER: _builtins.int
+    topic: _builtins.str
+    worker_id: _builtins.str
+    lock_duration: _builtins.str
+    """ISO 8601, such as PT5M."""
+    tenant_id: _builtins.str
+    """Only jobs of this tenant; absent: of all that the caller may see."""
+    def __init__(
+        self,
+        *,
+        topic: _builtins.str = ...,
+        worker_id: _builtins.str = ...,
+        lock_duration: _builtins.str = ...,
+        tenant_id: _builtins.str | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_tenant_id", b"_tenant_id", "tenant_id", b"tenant_id"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_tenant_id", b"_tenant_id", "lock_duration", b"lock_duration", "tenant_id", b"tenant_id", "topic", b"topic", "worker_id", b"worker_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__tenant_id: _TypeAlias = _typing.Literal["tenant_id"]  # noqa: Y015
+    _WhichOneofArgType__tenant_id: _TypeAlias = _typing.Literal["_tenant_id", b"_tenant_id"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__tenant_id) -> _WhichOneofReturnType__tenant_id | None: ...
+
+Global___WorkSubscription: _TypeAlias = WorkSubscription  # noqa: Y015
+
+@_typing.final
+class WorkJobsRequest(_message.Message):
+    """A message to WorkJobs."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SUBSCRIPTION_FIELD_NUMBER: _builtins.int
+    CREDITS_FIELD_NUMBER: _builtins.int
+    COMPLETED_FIELD_NUMBER: _builtins.int
+    FAILED_FIELD_NUMBER: _builtins.int
+    BPMN_ERRORS_FIELD_NUMBER: _builtins.int
+    EXTENDED_FIELD_NUMBER: _builtins.int
+    credits: _builtins.int
+    """How many jobs more the worker takes; each pushed job uses one up."""
+    @_builtins.property
+    def subscription(self) -> Global___WorkSubscription:
+        """In the first message, and only there."""
+
+    @_builtins.property
+    def completed(self) -> _containers.RepeatedCompositeFieldContainer[Global___JobCompletion]: ...
+    @_builtins.property
+    def failed(self) -> _containers.RepeatedCompositeFieldContainer[Global___JobFailure]: ...
+    @_builtins.property
+    def bpmn_errors(self) -> _containers.RepeatedCompositeFieldContainer[Global___JobBpmnError]: ...
+    @_builtins.property
+    def extended(self) -> _containers.RepeatedCompositeFieldContainer[Global___JobLock]:
+        """Locks to extend by the subscription's lock_duration from now."""
+
+    def __init__(
+        self,
+        *,
+        subscription: Global___WorkSubscription | None = ...,
+        credits: _builtins.int = ...,
+        completed: _abc.Iterable[Global___JobCompletion] | None = ...,
+        failed: _abc.Iterable[Global___JobFailure] | None = ...,
+        bpmn_errors: _abc.Iterable[Global___JobBpmnError] | None = ...,
+        extended: _abc.Iterable[Global___JobLock] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["subscription", b"subscription"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bpmn_errors", b"bpmn_errors", "completed", b"completed", "credits", b"credits", "extended", b"extended", "failed", b"failed", "subscription", b"subscription"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WorkJobsRequest: _TypeAlias = WorkJobsRequest  # noqa: Y015
+
+@_typing.final
+class WorkJobsResponse(_message.Message):
+    """A message from WorkJobs."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    JOBS_FIELD_NUMBER: _builtins.int
+    OUTCOMES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def jobs(self) -> _containers.RepeatedCompositeFieldContainer[_job_pb2.ExternalWorkerJob]: ...
+    @_builtins.property
+    def outcomes(self) -> _containers.RepeatedCompositeFieldContainer[Global___JobOutcome]:
+        """Of the jobs reported or extended, in any order."""
+
+    def __init__(
+        self,
+        *,
+        jobs: _abc.Iterable[_job_pb2.ExternalWorkerJob] | None = ...,
+        outcomes: _abc.Iterable[Global___JobOutcome] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["jobs", b"jobs", "outcomes", b"outcomes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WorkJobsResponse: _TypeAlias = WorkJobsResponse  # noqa: Y015
+
+@_typing.final
 class ListExternalWorkerJobsRequest(_message.Message):
     """Request of ListExternalWorkerJobs."""
 

@@ -48,6 +48,11 @@ class ExternalWorkerServiceStub:
                 request_serializer=flowloom_dot_engine_dot_v1_dot_external__worker__service__pb2.StreamJobsRequest.SerializeToString,
                 response_deserializer=flowloom_dot_engine_dot_v1_dot_external__worker__service__pb2.StreamJobsResponse.FromString,
                 _registered_method=True)
+        self.WorkJobs = channel.stream_stream(
+                '/flowloom.engine.v1.ExternalWorkerService/WorkJobs',
+                request_serializer=flowloom_dot_engine_dot_v1_dot_external__worker__service__pb2.WorkJobsRequest.SerializeToString,
+                response_deserializer=flowloom_dot_engine_dot_v1_dot_external__worker__service__pb2.WorkJobsResponse.FromString,
+                _registered_method=True)
         self.ListExternalWorkerJobs = channel.unary_unary(
                 '/flowloom.engine.v1.ExternalWorkerService/ListExternalWorkerJobs',
                 request_serializer=flowloom_dot_engine_dot_v1_dot_external__worker__service__pb2.ListExternalWorkerJobsRequest.SerializeToString,
@@ -129,6 +134,19 @@ class ExternalWorkerServiceServicer:
         """Pushes jobs of a topic as they come, each locked for the worker, with at most max_in_flight of them not
         yet reported; it ends when the client cancels. A message without jobs says that the stream lives.
         INVALID_ARGUMENT: as AcquireJobs. UNAVAILABLE: the server goes away; open the stream again.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def WorkJobs(self, request_iterator, context):
+        """A worker's one stream, in both directions; gRPC only. The first message says what the worker does; each message
+        may grant credits for further jobs and report on jobs; the server pushes jobs, each locked for the worker, while there are
+        credits, and answers every report with an outcome. What is refused does not end the stream. A message without
+        anything says that the stream lives. The server stops reading while it has max_in_flight reports of the stream
+        (a setting) to carry out.
+        INVALID_ARGUMENT: no subscription in the first message or one in a later, as AcquireJobs, more than 1000
+        reports in one message or credits in all. UNAVAILABLE: the server goes away; open the stream again.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -237,6 +255,11 @@ def add_ExternalWorkerServiceServicer_to_server(servicer, server):
                     servicer.StreamJobs,
                     request_deserializer=flowloom_dot_engine_dot_v1_dot_external__worker__service__pb2.StreamJobsRequest.FromString,
                     response_serializer=flowloom_dot_engine_dot_v1_dot_external__worker__service__pb2.StreamJobsResponse.SerializeToString,
+            ),
+            'WorkJobs': grpc.stream_stream_rpc_method_handler(
+                    servicer.WorkJobs,
+                    request_deserializer=flowloom_dot_engine_dot_v1_dot_external__worker__service__pb2.WorkJobsRequest.FromString,
+                    response_serializer=flowloom_dot_engine_dot_v1_dot_external__worker__service__pb2.WorkJobsResponse.SerializeToString,
             ),
             'ListExternalWorkerJobs': grpc.unary_unary_rpc_method_handler(
                     servicer.ListExternalWorkerJobs,
@@ -356,6 +379,33 @@ class ExternalWorkerService:
             '/flowloom.engine.v1.ExternalWorkerService/StreamJobs',
             flowloom_dot_engine_dot_v1_dot_external__worker__service__pb2.StreamJobsRequest.SerializeToString,
             flowloom_dot_engine_dot_v1_dot_external__worker__service__pb2.StreamJobsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WorkJobs(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_stream(
+            request_iterator,
+            target,
+            '/flowloom.engine.v1.ExternalWorkerService/WorkJobs',
+            flowloom_dot_engine_dot_v1_dot_external__worker__service__pb2.WorkJobsRequest.SerializeToString,
+            flowloom_dot_engine_dot_v1_dot_external__worker__service__pb2.WorkJobsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -30,6 +30,15 @@ class ExternalWorkerServiceStub:
     yet reported; it ends when the client cancels. A message without jobs says that the stream lives.
     INVALID_ARGUMENT: as AcquireJobs. UNAVAILABLE: the server goes away; open the stream again.
     """
+    WorkJobs: _aio.StreamStreamMultiCallable[_external_worker_service_pb2.WorkJobsRequest, _external_worker_service_pb2.WorkJobsResponse]
+    """A worker's one stream, in both directions; gRPC only. The first message says what the worker does; each message
+    may grant credits for further jobs and report on jobs; the server pushes jobs, each locked for the worker, while there are
+    credits, and answers every report with an outcome. What is refused does not end the stream. A message without
+    anything says that the stream lives. The server stops reading while it has max_in_flight reports of the stream
+    (a setting) to carry out.
+    INVALID_ARGUMENT: no subscription in the first message or one in a later, as AcquireJobs, more than 1000
+    reports in one message or credits in all. UNAVAILABLE: the server goes away; open the stream again.
+    """
     ListExternalWorkerJobs: _aio.UnaryUnaryMultiCallable[_external_worker_service_pb2.ListExternalWorkerJobsRequest, _external_worker_service_pb2.ListExternalWorkerJobsResponse]
     """External worker jobs. Sort by id, dueDate, createTime, executionId, processInstanceId, retries or tenantId.
     INVALID_ARGUMENT: paging.
@@ -94,6 +103,21 @@ class ExternalWorkerServiceServicer(metaclass=_abc_1.ABCMeta):
         """Pushes jobs of a topic as they come, each locked for the worker, with at most max_in_flight of them not
         yet reported; it ends when the client cancels. A message without jobs says that the stream lives.
         INVALID_ARGUMENT: as AcquireJobs. UNAVAILABLE: the server goes away; open the stream again.
+        """
+
+    @_abc_1.abstractmethod
+    def WorkJobs(
+        self,
+        request_iterator: _abc.AsyncIterator[_external_worker_service_pb2.WorkJobsRequest],
+        context: _aio.ServicerContext[_abc.AsyncIterator[_external_worker_service_pb2.WorkJobsRequest], _abc.AsyncIterator[_external_worker_service_pb2.WorkJobsResponse]],
+    ) -> _abc.AsyncIterator[_external_worker_service_pb2.WorkJobsResponse]:
+        """A worker's one stream, in both directions; gRPC only. The first message says what the worker does; each message
+        may grant credits for further jobs and report on jobs; the server pushes jobs, each locked for the worker, while there are
+        credits, and answers every report with an outcome. What is refused does not end the stream. A message without
+        anything says that the stream lives. The server stops reading while it has max_in_flight reports of the stream
+        (a setting) to carry out.
+        INVALID_ARGUMENT: no subscription in the first message or one in a later, as AcquireJobs, more than 1000
+        reports in one message or credits in all. UNAVAILABLE: the server goes away; open the stream again.
         """
 
     @_abc_1.abstractmethod

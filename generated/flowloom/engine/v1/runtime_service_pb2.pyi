@@ -12,6 +12,7 @@ from google.protobuf import message as _message
 from google.protobuf import struct_pb2 as _struct_pb2
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
+from google.rpc import status_pb2 as _status_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -167,6 +168,115 @@ class StartProcessInstanceRequest(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__version) -> _WhichOneofReturnType__version | None: ...
 
 Global___StartProcessInstanceRequest: _TypeAlias = StartProcessInstanceRequest  # noqa: Y015
+
+@_typing.final
+class StartCommand(_message.Message):
+    """One start on a stream."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CORRELATION_FIELD_NUMBER: _builtins.int
+    START_FIELD_NUMBER: _builtins.int
+    correlation: _builtins.int
+    """Chosen by the client; the result has it too."""
+    @_builtins.property
+    def start(self) -> Global___StartProcessInstanceRequest:
+        """As for StartProcessInstance, with a request_id of its own."""
+
+    def __init__(
+        self,
+        *,
+        correlation: _builtins.int = ...,
+        start: Global___StartProcessInstanceRequest | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["start", b"start"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["correlation", b"correlation", "start", b"start"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StartCommand: _TypeAlias = StartCommand  # noqa: Y015
+
+@_typing.final
+class StartResult(_message.Message):
+    """What became of a start."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CORRELATION_FIELD_NUMBER: _builtins.int
+    PROCESS_INSTANCE_FIELD_NUMBER: _builtins.int
+    ERROR_FIELD_NUMBER: _builtins.int
+    correlation: _builtins.int
+    @_builtins.property
+    def process_instance(self) -> _process_instance_pb2.ProcessInstance:
+        """The instance."""
+
+    @_builtins.property
+    def error(self) -> _status_pb2.Status:
+        """Why there is none, as StartProcessInstance would have answered."""
+
+    def __init__(
+        self,
+        *,
+        correlation: _builtins.int = ...,
+        process_instance: _process_instance_pb2.ProcessInstance | None = ...,
+        error: _status_pb2.Status | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["error", b"error", "outcome", b"outcome", "process_instance", b"process_instance"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["correlation", b"correlation", "error", b"error", "outcome", b"outcome", "process_instance", b"process_instance"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_outcome: _TypeAlias = _typing.Literal["process_instance", "error"]  # noqa: Y015
+    _WhichOneofArgType_outcome: _TypeAlias = _typing.Literal["outcome", b"outcome"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_outcome) -> _WhichOneofReturnType_outcome | None: ...
+
+Global___StartResult: _TypeAlias = StartResult  # noqa: Y015
+
+@_typing.final
+class StartProcessInstancesRequest(_message.Message):
+    """A message to StartProcessInstances."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    COMMANDS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def commands(self) -> _containers.RepeatedCompositeFieldContainer[Global___StartCommand]:
+        """Up to 1000."""
+
+    def __init__(
+        self,
+        *,
+        commands: _abc.Iterable[Global___StartCommand] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["commands", b"commands"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StartProcessInstancesRequest: _TypeAlias = StartProcessInstancesRequest  # noqa: Y015
+
+@_typing.final
+class StartProcessInstancesResponse(_message.Message):
+    """A message from StartProcessInstances."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RESULTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def results(self) -> _containers.RepeatedCompositeFieldContainer[Global___StartResult]: ...
+    def __init__(
+        self,
+        *,
+        results: _abc.Iterable[Global___StartResult] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["results", b"results"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StartProcessInstancesResponse: _TypeAlias = StartProcessInstancesResponse  # noqa: Y015
 
 @_typing.final
 class GetProcessInstanceRequest(_message.Message):

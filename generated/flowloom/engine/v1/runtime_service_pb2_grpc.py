@@ -49,6 +49,11 @@ class RuntimeServiceStub:
                 request_serializer=flowloom_dot_engine_dot_v1_dot_runtime__service__pb2.StartProcessInstanceRequest.SerializeToString,
                 response_deserializer=flowloom_dot_engine_dot_v1_dot_process__instance__pb2.ProcessInstance.FromString,
                 _registered_method=True)
+        self.StartProcessInstances = channel.stream_stream(
+                '/flowloom.engine.v1.RuntimeService/StartProcessInstances',
+                request_serializer=flowloom_dot_engine_dot_v1_dot_runtime__service__pb2.StartProcessInstancesRequest.SerializeToString,
+                response_deserializer=flowloom_dot_engine_dot_v1_dot_runtime__service__pb2.StartProcessInstancesResponse.FromString,
+                _registered_method=True)
         self.GetProcessInstance = channel.unary_unary(
                 '/flowloom.engine.v1.RuntimeService/GetProcessInstance',
                 request_serializer=flowloom_dot_engine_dot_v1_dot_runtime__service__pb2.GetProcessInstanceRequest.SerializeToString,
@@ -268,6 +273,17 @@ class RuntimeServiceServicer:
         NOT_FOUND: no such definition, version or message start event. FAILED_PRECONDITION: the definition is suspended, or
         the model fails. INVALID_ARGUMENT: not exactly one of the three ways; variables.
         UNIMPLEMENTED: callback_id, callback_type, reference_id, reference_type: there is no engine but this to call back.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def StartProcessInstances(self, request_iterator, context):
+        """StartProcessInstance for many, over one stream in both directions; gRPC only. Each command is carried out by itself and
+        answered by its correlation number, in any order; what is refused does not end the stream. The server stops reading
+        while it has max_in_flight commands of the stream (a setting) to carry out. Errors of the stream itself:
+        INVALID_ARGUMENT: more than 1000 commands in one message. UNAVAILABLE: the server goes away; what was not
+        answered may be sent again on another stream with the same request ids.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -605,6 +621,11 @@ def add_RuntimeServiceServicer_to_server(servicer, server):
                     request_deserializer=flowloom_dot_engine_dot_v1_dot_runtime__service__pb2.StartProcessInstanceRequest.FromString,
                     response_serializer=flowloom_dot_engine_dot_v1_dot_process__instance__pb2.ProcessInstance.SerializeToString,
             ),
+            'StartProcessInstances': grpc.stream_stream_rpc_method_handler(
+                    servicer.StartProcessInstances,
+                    request_deserializer=flowloom_dot_engine_dot_v1_dot_runtime__service__pb2.StartProcessInstancesRequest.FromString,
+                    response_serializer=flowloom_dot_engine_dot_v1_dot_runtime__service__pb2.StartProcessInstancesResponse.SerializeToString,
+            ),
             'GetProcessInstance': grpc.unary_unary_rpc_method_handler(
                     servicer.GetProcessInstance,
                     request_deserializer=flowloom_dot_engine_dot_v1_dot_runtime__service__pb2.GetProcessInstanceRequest.FromString,
@@ -842,6 +863,33 @@ class RuntimeService:
             '/flowloom.engine.v1.RuntimeService/StartProcessInstance',
             flowloom_dot_engine_dot_v1_dot_runtime__service__pb2.StartProcessInstanceRequest.SerializeToString,
             flowloom_dot_engine_dot_v1_dot_process__instance__pb2.ProcessInstance.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def StartProcessInstances(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_stream(
+            request_iterator,
+            target,
+            '/flowloom.engine.v1.RuntimeService/StartProcessInstances',
+            flowloom_dot_engine_dot_v1_dot_runtime__service__pb2.StartProcessInstancesRequest.SerializeToString,
+            flowloom_dot_engine_dot_v1_dot_runtime__service__pb2.StartProcessInstancesResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -32,6 +32,13 @@ class RuntimeServiceStub:
     the model fails. INVALID_ARGUMENT: not exactly one of the three ways; variables.
     UNIMPLEMENTED: callback_id, callback_type, reference_id, reference_type: there is no engine but this to call back.
     """
+    StartProcessInstances: _aio.StreamStreamMultiCallable[_runtime_service_pb2.StartProcessInstancesRequest, _runtime_service_pb2.StartProcessInstancesResponse]
+    """StartProcessInstance for many, over one stream in both directions; gRPC only. Each command is carried out by itself and
+    answered by its correlation number, in any order; what is refused does not end the stream. The server stops reading
+    while it has max_in_flight commands of the stream (a setting) to carry out. Errors of the stream itself:
+    INVALID_ARGUMENT: more than 1000 commands in one message. UNAVAILABLE: the server goes away; what was not
+    answered may be sent again on another stream with the same request ids.
+    """
     GetProcessInstance: _aio.UnaryUnaryMultiCallable[_runtime_service_pb2.GetProcessInstanceRequest, _process_instance_pb2.ProcessInstance]
     """One running instance. NOT_FOUND: no such instance, or it is over (then the history has it)."""
     ListProcessInstances: _aio.UnaryUnaryMultiCallable[_runtime_service_pb2.ListProcessInstancesRequest, _runtime_service_pb2.ListProcessInstancesResponse]
@@ -191,6 +198,19 @@ class RuntimeServiceServicer(metaclass=_abc_1.ABCMeta):
         NOT_FOUND: no such definition, version or message start event. FAILED_PRECONDITION: the definition is suspended, or
         the model fails. INVALID_ARGUMENT: not exactly one of the three ways; variables.
         UNIMPLEMENTED: callback_id, callback_type, reference_id, reference_type: there is no engine but this to call back.
+        """
+
+    @_abc_1.abstractmethod
+    def StartProcessInstances(
+        self,
+        request_iterator: _abc.AsyncIterator[_runtime_service_pb2.StartProcessInstancesRequest],
+        context: _aio.ServicerContext[_abc.AsyncIterator[_runtime_service_pb2.StartProcessInstancesRequest], _abc.AsyncIterator[_runtime_service_pb2.StartProcessInstancesResponse]],
+    ) -> _abc.AsyncIterator[_runtime_service_pb2.StartProcessInstancesResponse]:
+        """StartProcessInstance for many, over one stream in both directions; gRPC only. Each command is carried out by itself and
+        answered by its correlation number, in any order; what is refused does not end the stream. The server stops reading
+        while it has max_in_flight commands of the stream (a setting) to carry out. Errors of the stream itself:
+        INVALID_ARGUMENT: more than 1000 commands in one message. UNAVAILABLE: the server goes away; what was not
+        answered may be sent again on another stream with the same request ids.
         """
 
     @_abc_1.abstractmethod

@@ -79,6 +79,11 @@ class TaskServiceStub:
                 request_serializer=flowloom_dot_engine_dot_v1_dot_task__service__pb2.CompleteTaskRequest.SerializeToString,
                 response_deserializer=flowloom_dot_engine_dot_v1_dot_task__service__pb2.CompleteTaskResponse.FromString,
                 _registered_method=True)
+        self.CompleteTasks = channel.stream_stream(
+                '/flowloom.engine.v1.TaskService/CompleteTasks',
+                request_serializer=flowloom_dot_engine_dot_v1_dot_task__service__pb2.CompleteTasksRequest.SerializeToString,
+                response_deserializer=flowloom_dot_engine_dot_v1_dot_task__service__pb2.CompleteTasksResponse.FromString,
+                _registered_method=True)
         self.ClaimTask = channel.unary_unary(
                 '/flowloom.engine.v1.TaskService/ClaimTask',
                 request_serializer=flowloom_dot_engine_dot_v1_dot_task__service__pb2.ClaimTaskRequest.SerializeToString,
@@ -254,6 +259,13 @@ class TaskServiceServicer:
         """Completes a task; the process goes on.
         NOT_FOUND: no such task, or it is done. FAILED_PRECONDITION: suspended, delegated and not resolved, or the model fails
         in going on. INVALID_ARGUMENT: variables.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CompleteTasks(self, request_iterator, context):
+        """CompleteTask for many, over one stream in both directions; gRPC only. As RuntimeService.StartProcessInstances.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -464,6 +476,11 @@ def add_TaskServiceServicer_to_server(servicer, server):
                     servicer.CompleteTask,
                     request_deserializer=flowloom_dot_engine_dot_v1_dot_task__service__pb2.CompleteTaskRequest.FromString,
                     response_serializer=flowloom_dot_engine_dot_v1_dot_task__service__pb2.CompleteTaskResponse.SerializeToString,
+            ),
+            'CompleteTasks': grpc.stream_stream_rpc_method_handler(
+                    servicer.CompleteTasks,
+                    request_deserializer=flowloom_dot_engine_dot_v1_dot_task__service__pb2.CompleteTasksRequest.FromString,
+                    response_serializer=flowloom_dot_engine_dot_v1_dot_task__service__pb2.CompleteTasksResponse.SerializeToString,
             ),
             'ClaimTask': grpc.unary_unary_rpc_method_handler(
                     servicer.ClaimTask,
@@ -793,6 +810,33 @@ class TaskService:
             '/flowloom.engine.v1.TaskService/CompleteTask',
             flowloom_dot_engine_dot_v1_dot_task__service__pb2.CompleteTaskRequest.SerializeToString,
             flowloom_dot_engine_dot_v1_dot_task__service__pb2.CompleteTaskResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CompleteTasks(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_stream(
+            request_iterator,
+            target,
+            '/flowloom.engine.v1.TaskService/CompleteTasks',
+            flowloom_dot_engine_dot_v1_dot_task__service__pb2.CompleteTasksRequest.SerializeToString,
+            flowloom_dot_engine_dot_v1_dot_task__service__pb2.CompleteTasksResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -50,6 +50,8 @@ class TaskServiceStub:
     NOT_FOUND: no such task, or it is done. FAILED_PRECONDITION: suspended, delegated and not resolved, or the model fails
     in going on. INVALID_ARGUMENT: variables.
     """
+    CompleteTasks: _aio.StreamStreamMultiCallable[_task_service_pb2.CompleteTasksRequest, _task_service_pb2.CompleteTasksResponse]
+    """CompleteTask for many, over one stream in both directions; gRPC only. As RuntimeService.StartProcessInstances."""
     ClaimTask: _aio.UnaryUnaryMultiCallable[_task_service_pb2.ClaimTaskRequest, _task_service_pb2.ClaimTaskResponse]
     """Makes a user the assignee of a task that nobody else has; without assignee it is unclaimed.
     NOT_FOUND: no such task. FAILED_PRECONDITION: claimed by another, or suspended.
@@ -192,6 +194,14 @@ class TaskServiceServicer(metaclass=_abc_1.ABCMeta):
         NOT_FOUND: no such task, or it is done. FAILED_PRECONDITION: suspended, delegated and not resolved, or the model fails
         in going on. INVALID_ARGUMENT: variables.
         """
+
+    @_abc_1.abstractmethod
+    def CompleteTasks(
+        self,
+        request_iterator: _abc.AsyncIterator[_task_service_pb2.CompleteTasksRequest],
+        context: _aio.ServicerContext[_abc.AsyncIterator[_task_service_pb2.CompleteTasksRequest], _abc.AsyncIterator[_task_service_pb2.CompleteTasksResponse]],
+    ) -> _abc.AsyncIterator[_task_service_pb2.CompleteTasksResponse]:
+        """CompleteTask for many, over one stream in both directions; gRPC only. As RuntimeService.StartProcessInstances."""
 
     @_abc_1.abstractmethod
     def ClaimTask(

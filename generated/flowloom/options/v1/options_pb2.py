@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import descriptor_pb2 as google_dot_protobuf_dot_descriptor__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!flowloom/options/v1/options.proto\x12\x13\x66lowloom.options.v1\x1a google/protobuf/descriptor.proto\"+\n\x06\x41\x63\x63\x65ss\x12\x11\n\tprivilege\x18\x01 \x01(\t\x12\x0e\n\x06public\x18\x02 \x01(\x08:M\n\x06\x61\x63\x63\x65ss\x12\x1e.google.protobuf.MethodOptions\x18\xb4\x87\x03 \x01(\x0b\x32\x1b.flowloom.options.v1.Access:5\n\x0bhttp_status\x12\x1e.google.protobuf.MethodOptions\x18\xb5\x87\x03 \x01(\x05:3\n\tread_only\x12\x1e.google.protobuf.MethodOptions\x18\xb6\x87\x03 \x01(\x08\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!flowloom/options/v1/options.proto\x12\x13\x66lowloom.options.v1\x1a google/protobuf/descriptor.proto\"+\n\x06\x41\x63\x63\x65ss\x12\x11\n\tprivilege\x18\x01 \x01(\t\x12\x0e\n\x06public\x18\x02 \x01(\x08:M\n\x06\x61\x63\x63\x65ss\x12\x1e.google.protobuf.MethodOptions\x18\xb4\x87\x03 \x01(\x0b\x32\x1b.flowloom.options.v1.Access:5\n\x0bhttp_status\x12\x1e.google.protobuf.MethodOptions\x18\xb5\x87\x03 \x01(\x05:3\n\tread_only\x12\x1e.google.protobuf.MethodOptions\x18\xb6\x87\x03 \x01(\x08:7\n\rcache_control\x12\x1e.google.protobuf.MethodOptions\x18\xb7\x87\x03 \x01(\tb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)

@@ -50,9 +50,14 @@ Global___Access: _TypeAlias = Access  # noqa: Y015
 ACCESS_FIELD_NUMBER: _builtins.int
 HTTP_STATUS_FIELD_NUMBER: _builtins.int
 READ_ONLY_FIELD_NUMBER: _builtins.int
+CACHE_CONTROL_FIELD_NUMBER: _builtins.int
 access: _extension_dict._ExtensionFieldDescriptor[_descriptor_pb2.MethodOptions, Global___Access]
 """Required on every method: a method without it is refused at start."""
 http_status: _extension_dict._ExtensionFieldDescriptor[_descriptor_pb2.MethodOptions, _builtins.int]
 """The HTTP status of a success over REST: 201, 202 or 204; 200 where absent."""
 read_only: _extension_dict._ExtensionFieldDescriptor[_descriptor_pb2.MethodOptions, _builtins.bool]
 """The method changes nothing, so it may be sent again without a request id."""
+cache_control: _extension_dict._ExtensionFieldDescriptor[_descriptor_pb2.MethodOptions, _builtins.str]
+"""What a success over REST says about being kept (`cache-control`, RFC 9111), such as
+`private, max-age=31536000, immutable`; `no-store` where absent.
+"""

@@ -1,0 +1,106 @@
+"""The services of the mesh: how each is built from its surroundings, in the order in which they start.
+
+A builder reads its service's settings from the environment and gives it what it needs of this process. Nothing here
+knows whether the service runs alone or with all others; adding a service to the mesh is one builder and one line.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Final, Protocol, TypeAlias
+
+import grpc
+from prometheus_client import CollectorRegistry
+
+from engine.service import EngineService, EngineSettings
+from history.service import HistoryService, HistorySettings
+from mesh.bus.ports import EventBus
+from mesh.cache.two_level import Caches
+from mesh.channels import Channels
+from mesh.clock import Clock
+from mesh.settings import load
+
+
+class Service(Protocol):
+    """A service's front door."""
+
+    async def start(self) -> None:
+        """Open what it needs and begin its work."""
+        ...
+
+    def add_to(self, server: grpc.aio.Server) -> None:
+        """Register its servicers."""
+        ...
+
+    async def probe(self) -> None:
+        """Raise Unavailable if it cannot work at present."""
+        ...
+
+    async def stop(self) -> None:
+        """End in good order."""
+        ...
+
+
+@dataclass(slots=True, kw_only=True)
+class Surroundings:
+    """What a service is given of its process.
+
+    `caches` are the process's own. `channels` lead to the other services, in process where they are co-hosted. `bus`
+    is what consumers read from: the engine's own where it is co-hosted, None where there is none.
+    """
+
+    environment: Mapping[str, str]
+    clock: Clock
+    registry: CollectorRegistry
+    draining: asyncio.Event
+    channels: Channels
+    caches: Caches
+    bus: EventBus | None = None
+
+
+Builder: TypeAlias = Callable[[Surroundings], Service]
+
+
+def _engine(around: Surroundings) -> Service:
+    engine = EngineService(
+        load(EngineSettings, around.environment, "FLOWLOOM_ENGINE_"),
+        clock=around.clock,
+        registry=around.registry,
+        draining=around.draining,
+    )
+    around.bus = engine.bus
+    return engine
+
+
+def _history(around: Surroundings) -> Service:
+    settings = load(HistorySettings, around.environment, "FLOWLOOM_HISTORY_")
+    return HistoryService(settings, _bus_for("history", around), clock=around.clock, registry=around.registry)
+
+
+def _bus_for(service: str, around: Surroundings) -> EventBus:
+    if around.bus is None:
+        raise RuntimeError(
+            f"expected a service that needs no broker, found {service}: it reads the engine's events from the embedded "
+            "bus and runs with the engine in one process (flowloom up)"
+        )
+    return around.bus
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hosted:
+    """A service of the mesh: its builder and the port on which it listens when it runs alone."""
+
+    build: Builder
+    port: int
+
+
+SERVICES: Final[Mapping[str, Hosted]] = MappingProxyType(
+    {
+        "engine": Hosted(build=_engine, port=3001),
+        "history": Hosted(build=_history, port=3005),
+    }
+)
+"""By folder, in the order of their start: whoever carries events before whoever reads them."""

@@ -1,0 +1,191 @@
+"""A cache by name, and the caches of a process."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any, Final, Generic, TypeVar
+
+import msgspec
+from prometheus_client import CollectorRegistry
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from mesh.cache.local import LocalEntries
+from mesh.cache.remote import LONGEST_LOAD_SECONDS, Remote
+from mesh.cache.settings import CacheSettings
+
+V = TypeVar("V")
+
+REQUESTS_TOTAL: Final = "flowloom_cache_requests"
+"""Counter; labels cache, answered_by (memory, redis, source)."""
+REDIS_UP: Final = "flowloom_cache_redis_up"
+"""Gauge: 1 while invalidations of other processes arrive."""
+
+
+class TwoLevelCache(Generic[V]):
+    """Values of one kind by key. Used on the event loop of one process."""
+
+    def __init__(
+        self, name: str, kind: type[V], *, seconds: float, entries: int, freshness: Freshness, remote: Remote | None
+    ) -> None:
+        """`kind` is what msgspec can encode; `seconds` is how long an entry lives, `entries` how many memory keeps."""
+        self.name = name
+        self.memory = self.redis = self.source = 0
+        self._seconds = seconds
+        self._local: LocalEntries[V] = LocalEntries(entries)
+        self._loading: dict[str, asyncio.Future[V]] = {}
+        self._freshness = freshness
+        self._remote = remote
+        self._encode = msgspec.msgpack.Encoder().encode
+        self._decode = msgspec.msgpack.Decoder(kind).decode
+
+    def __len__(self) -> int:
+        return len(self._local)
+
+    async def get(self, key: str, load: Callable[[], Awaitable[V]]) -> V:
+        """Return the value: from memory, from Redis, or from `load`, which many waiters share.
+
+        Raises what `load` raises; nothing is kept then.
+        """
+        now = time.monotonic()
+        found = self._local.get(key, now - min(self._seconds, self._freshness.seconds()))
+        if found is not None:
+            self.memory += 1
+            return found[0]
+        loading = self._loading.get(key)
+        if loading is None:
+            loading = self._loading[key] = asyncio.ensure_future(self._fetch(key, load))
+            loading.add_done_callback(_retrieved)
+        # Whoever gives up waiting must not take the value from the others.
+        return await asyncio.shield(loading)
+
+    async def invalidate(self, *keys: str) -> None:
+        """Forget the values, here at once and everywhere else as soon as the message arrives."""
+        for key in keys:
+            self.forget(key)
+        if self._remote is not None and keys:
+            await self._remote.drop(self.name, keys)
+
+    def forget(self, key: str) -> None:
+        """Forget a value in this process; a load under way is no longer kept, nor joined."""
+        self._local.drop(key)
+        self._loading.pop(key, None)
+
+    def forget_all(self) -> None:
+        """Forget all values in this process."""
+        self._local.clear()
+        self._loading.clear()
+
+    async def _fetch(self, key: str, load: Callable[[], Awaitable[V]]) -> V:
+        mine = asyncio.current_task()
+        began = time.monotonic()
+        try:
+            remote = None if self._remote is None else await self._remote.get(self.name, key)
+            if remote is not None and remote[0] is not None:
+                value = self._read(remote[0])
+                if value is not None:
+                    self.redis += 1
+                    self._keep(key, value[0], mine, began)
+                    return value[0]
+            loaded = await load()
+            self.source += 1
+            self._keep(key, loaded, mine, began)
+            if self._remote is not None and remote is not None and time.monotonic() - began < LONGEST_LOAD_SECONDS:
+                await self._remote.put(self.name, key, self._encode(loaded), remote[1], self._seconds)
+            return loaded
+        finally:
+            if self._loading.get(key) is mine:
+                del self._loading[key]
+
+    def _keep(self, key: str, value: V, mine: object, began: float) -> None:
+        # The age counts from before the source was asked: what changed meanwhile is not hidden for longer.
+        if self._loading.get(key) is mine:
+            self._local.put(key, value, began)
+
+    def _read(self, data: bytes) -> tuple[V] | None:
+        try:
+            return (self._decode(data),)
+        except msgspec.MsgspecError:
+            # Another version of the process wrote it.
+            return None
+
+
+class Freshness:
+    """How old an entry may be at present."""
+
+    def __init__(self, settings: CacheSettings, *, alone: bool) -> None:
+        self._detached_seconds = settings.detached_seconds
+        self._alone = alone
+        self.remote: Remote | None = None
+
+    def seconds(self) -> float:
+        """Return the greatest age: without limit where every invalidation arrives."""
+        if self._alone or (self.remote is not None and self.remote.attached):
+            return float("inf")
+        return self._detached_seconds
+
+
+class Caches(Collector):
+    """All caches of a process: they share a connection to Redis and the channel of invalidations."""
+
+    def __init__(self, settings: CacheSettings, registry: CollectorRegistry | None = None, *, alone: bool) -> None:
+        """`alone`: no other process changes what is cached here, so that no channel is needed to hear of it."""
+        self._caches: dict[str, TwoLevelCache[Any]] = {}
+        self._freshness = Freshness(settings, alone=alone and not settings.url)
+        self._remote = Remote(settings, self._on_dropped) if settings.url else None
+        self._freshness.remote = self._remote
+        if registry is not None:
+            registry.register(self)
+
+    def open(self, name: str, kind: type[V], *, seconds: float, entries: int) -> TwoLevelCache[V]:
+        """Return a new cache. Raises ValueError if there is one of that name."""
+        if name in self._caches:
+            raise ValueError(f"expected a new name for a cache, found {name} a second time")
+        cache = TwoLevelCache(
+            name, kind, seconds=seconds, entries=entries, freshness=self._freshness, remote=self._remote
+        )
+        self._caches[name] = cache
+        return cache
+
+    @property
+    def attached(self) -> bool:
+        """Tell whether invalidations of other processes arrive."""
+        return self._remote is not None and self._remote.attached
+
+    async def start(self) -> None:
+        """Begin to listen for invalidations; does not wait for Redis."""
+        if self._remote is not None:
+            self._remote.start()
+
+    async def stop(self) -> None:
+        """Hang up."""
+        if self._remote is not None:
+            await self._remote.stop()
+
+    def describe(self) -> Iterable[Metric]:
+        """Return nothing, so that registering collects nothing."""
+        return ()
+
+    def collect(self) -> Iterable[Metric]:
+        """Return the present counts."""
+        asked = CounterMetricFamily(REQUESTS_TOTAL, "Lookups in caches.", labels=("cache", "answered_by"))
+        for name, cache in tuple(self._caches.items()):
+            for level, count in (("memory", cache.memory), ("redis", cache.redis), ("source", cache.source)):
+                asked.add_metric((name, level), count)
+        yield asked
+        yield GaugeMetricFamily(REDIS_UP, "Invalidations of other processes arrive.", value=int(self.attached))
+
+    def _on_dropped(self, name: str, key: str) -> None:
+        if not name:
+            for cache in self._caches.values():
+                cache.forget_all()
+        elif name in self._caches:
+            self._caches[name].forget(key)
+
+
+def _retrieved(done: asyncio.Future[Any]) -> None:
+    # If every waiter has gone, nobody else looks at the error.
+    if not done.cancelled():
+        done.exception()
