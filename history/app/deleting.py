@@ -7,6 +7,8 @@ from typing import Final, Protocol
 
 import msgspec
 
+from history.app.queries import Scope
+from history.app.searching import SearchWriter
 from mesh.errors import FailedPrecondition, FieldViolation, InvalidArgument, NotFound
 
 MAX_DELETED: Final = 1_000
@@ -32,15 +34,39 @@ class Doomed(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Deletions(Protocol):
-    """Deletes, all or none; a `request_id` that was answered before changes nothing and raises nothing."""
+    """Deletes, all or none, what is seen in a scope; returns what is gone, by id.
 
-    def delete_instances(self, instance_ids: Sequence[str], request_id: str) -> Awaitable[None]:
+    A `request_id` that was answered before changes nothing, raises nothing and returns nothing.
+    """
+
+    def delete_instances(self, instance_ids: Sequence[str], scope: Scope, request_id: str) -> Awaitable[Sequence[str]]:
         """Delete instances that are over and those they called. Raises NotFound, FailedPrecondition, Unavailable."""
         ...
 
-    def delete_tasks(self, task_ids: Sequence[str], request_id: str) -> Awaitable[None]:
+    def delete_tasks(self, task_ids: Sequence[str], scope: Scope, request_id: str) -> Awaitable[Sequence[str]]:
         """Delete tasks that are over. Raises NotFound, FailedPrecondition, Unavailable."""
         ...
+
+
+class Deleting:
+    """Deletes in the database, and in the search engine if there is one."""
+
+    def __init__(self, deletions: Deletions, search: SearchWriter | None = None) -> None:
+        """`search`: what is searched besides the database."""
+        self._deletions = deletions
+        self._search = search
+
+    async def instances(self, instance_ids: Sequence[str], scope: Scope, request_id: str) -> None:
+        """Delete instances that are over and those they called. Raises NotFound, FailedPrecondition, Unavailable."""
+        await self._forget(await self._deletions.delete_instances(instance_ids, scope, request_id))
+
+    async def tasks(self, task_ids: Sequence[str], scope: Scope, request_id: str) -> None:
+        """Delete tasks that are over. Raises NotFound, FailedPrecondition, Unavailable."""
+        await self._forget(await self._deletions.delete_tasks(task_ids, scope, request_id))
+
+    async def _forget(self, ids: Sequence[str]) -> None:
+        if self._search is not None and ids:
+            await self._search.forget(ids)
 
 
 def limited(ids: Sequence[str], field: str) -> Sequence[str]:

@@ -221,6 +221,8 @@ class Projection:
 
     def variable_set(self, e: told.VariableSet) -> None:
         """A variable has a value; the variable keeps the last one, its details keep all."""
+        instance = self._loaded.instances.get(e.instance_id)
+        tenant_id = self._tenant_id if instance is None else instance.tenant_id
         before = self._variables.get(e.variable_key) or self._loaded.variables.get(e.variable_key)
         found = Variable(
             id=e.variable_key,
@@ -234,10 +236,10 @@ class Projection:
             created_at=e.at if before is None else before.created_at,
             updated_at=e.at,
             revision=0 if before is None else before.revision + 1,
+            tenant_id=tenant_id,
         )
         self._variables[e.variable_key] = self._loaded.variables[e.variable_key] = found
         ordinal = self._next_entry()
-        instance = self._loaded.instances.get(e.instance_id)
         self._details.append(
             Detail(
                 id=ordinal_id(self._root_id, ordinal),
@@ -252,7 +254,7 @@ class Projection:
                 type=e.type,
                 value=e.value,
                 revision=found.revision,
-                tenant_id=self._tenant_id if instance is None else instance.tenant_id,
+                tenant_id=tenant_id,
                 recorded_at=e.at,
             )
         )

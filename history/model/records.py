@@ -126,6 +126,7 @@ class Variable:
     updated_at: datetime
     revision: int = 0
     """How often it was changed since it was made."""
+    tenant_id: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,6 +13,7 @@ from history.app.deleting import (
     no_such_task,
     task_is_open,
 )
+from history.app.queries import Scope
 from history.storage import erasure_tables, log_tables, tables
 from history.storage.recording import DROP_COMMENTS, DROP_LINKS, DROP_TERMS, DROP_VARIABLES
 from mesh.clock import Clock
@@ -21,9 +22,9 @@ from mesh.db.types import text_of_moment
 from mesh.db.writer import Writer
 
 _ANSWERED: Final = Sql("SELECT request_id FROM answered_request WHERE request_id = ?")
-_ROOTS: Final = Sql("SELECT id, root_id, ended_at FROM historic_process_instance WHERE id IN ?* {for update}")
+_ROOTS: Final = Sql("SELECT id, root_id, tenant_id FROM historic_process_instance WHERE id IN ?* {for update}")
 _TREES: Final = Sql("SELECT id, super_instance_id, ended_at FROM historic_process_instance WHERE root_id IN ?*")
-_TASKS: Final = Sql("SELECT id, ended_at FROM historic_task WHERE id IN ?* {for update}")
+_TASKS: Final = Sql("SELECT id, ended_at, tenant_id FROM historic_task WHERE id IN ?* {for update}")
 _OF_INSTANCES: Final = tuple(
     Sql(f"SELECT id FROM {table} WHERE instance_id IN ?*")
     for table in (
@@ -57,12 +58,12 @@ def was_answered(writer: Writer, request_id: str) -> bool:
     return bool(request_id) and bool(writer.run([_ANSWERED.of(request_id)])[0].rows)
 
 
-def doomed_instances(writer: Writer, instance_ids: Sequence[str], request_id: str) -> Doomed | None:
+def doomed_instances(writer: Writer, instance_ids: Sequence[str], scope: Scope, request_id: str) -> Doomed | None:
     """What goes with the instances; None if the request was answered before. Raises NotFound, FailedPrecondition."""
     if was_answered(writer, request_id):
         return None
     rows = writer.run([_ROOTS.of(sorted(set(instance_ids)))])[0].rows
-    known = {row[0] for row in rows}
+    known = {row[0] for row in rows if scope is None or row[2] == scope}
     missing = next((wanted for wanted in instance_ids if wanted not in known), None)
     if missing is not None:
         raise no_such_instance(missing)
@@ -74,11 +75,12 @@ def doomed_instances(writer: Writer, instance_ids: Sequence[str], request_id: st
     return collect(writer, sorted(ids), (), request_id)
 
 
-def doomed_tasks(writer: Writer, task_ids: Sequence[str], request_id: str) -> Doomed | None:
+def doomed_tasks(writer: Writer, task_ids: Sequence[str], scope: Scope, request_id: str) -> Doomed | None:
     """What goes with the tasks; None if the request was answered before. Raises NotFound, FailedPrecondition."""
     if was_answered(writer, request_id):
         return None
-    ended = {row[0]: row[1] for row in writer.run([_TASKS.of(sorted(set(task_ids)))])[0].rows}
+    rows = writer.run([_TASKS.of(sorted(set(task_ids)))])[0].rows
+    ended = {row[0]: row[1] for row in rows if scope is None or row[2] == scope}
     for task_id in task_ids:
         if task_id not in ended:
             raise no_such_task(task_id)

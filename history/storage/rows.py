@@ -78,4 +78,5 @@ def variable_row(record: Variable) -> Row:
         text_of_moment(record.created_at),
         text_of_moment(record.updated_at),
         record.revision,
+        record.tenant_id,
     )

@@ -12,6 +12,7 @@ from typing import TypeVar
 
 from history.app.batches import Wanted
 from history.app.deleting import Doomed
+from history.app.queries import Scope
 from history.app.recording import Project
 from history.storage import deletes
 from history.storage.loading import load
@@ -53,24 +54,25 @@ class Store:
 
         await self.in_thread(run)
 
-    async def delete_instances(self, instance_ids: Sequence[str], request_id: str) -> None:
+    async def delete_instances(self, instance_ids: Sequence[str], scope: Scope, request_id: str) -> Sequence[str]:
         """Delete instances that are over and those they called. Raises NotFound, FailedPrecondition, Unavailable."""
-        await self._delete(lambda writer: deletes.doomed_instances(writer, instance_ids, request_id))
+        return await self._delete(lambda writer: deletes.doomed_instances(writer, instance_ids, scope, request_id))
 
-    async def delete_tasks(self, task_ids: Sequence[str], request_id: str) -> None:
+    async def delete_tasks(self, task_ids: Sequence[str], scope: Scope, request_id: str) -> Sequence[str]:
         """Delete tasks that are over. Raises NotFound, FailedPrecondition, Unavailable."""
-        await self._delete(lambda writer: deletes.doomed_tasks(writer, task_ids, request_id))
+        return await self._delete(lambda writer: deletes.doomed_tasks(writer, task_ids, scope, request_id))
 
-    async def _delete(self, doom: Callable[[Writer], Doomed | None]) -> None:
-        def run() -> None:
+    async def _delete(self, doom: Callable[[Writer], Doomed | None]) -> Sequence[str]:
+        def run() -> Sequence[str]:
             writer = self.writer
             doomed = doom(writer)
             if doomed is None:
                 writer.rollback()
-            else:
-                writer.run([*deletes.statements(doomed, self._clock), COMMIT])
+                return ()
+            writer.run([*deletes.statements(doomed, self._clock), COMMIT])
+            return (*doomed.instances, *doomed.tasks)
 
-        await self.in_thread(run)
+        return await self.in_thread(run)
 
     async def close(self) -> None:
         """Let what is under way end, and close the connection."""
@@ -83,7 +85,7 @@ class Store:
         self._thread.shutdown()
 
     async def in_thread(self, work: Callable[[], T]) -> T:
-        """Run `work` alone on the store's thread; what it raises is rolled back. Raises Unavailable, or what it raises."""
+        """Run `work` alone on the store's thread. Whatever it raises is rolled back; also raises Unavailable."""
 
         def run() -> T:
             try:

@@ -102,6 +102,7 @@ activity: Final = Table(
     Index("ix_historic_activity_assignee", "assignee"),
     Index("ix_historic_activity_started_at_ordinal", "started_at", "ordinal"),
     Index("ix_historic_activity_ended_at", "ended_at"),
+    Index("ix_historic_activity_tenant_id", "tenant_id"),
     **OPTIONS,
 )
 """A `records.Activity`."""
@@ -167,12 +168,14 @@ variable: Final = Table(
     moment_column("created_at"),
     moment_column("updated_at"),
     number_column("revision"),
+    text_column("tenant_id"),
     Index("ix_historic_variable_root_id", "root_id"),
     Index("ix_historic_variable_instance_id", "instance_id"),
     Index("ix_historic_variable_execution_id", "execution_id"),
     Index("ix_historic_variable_task_id", "task_id"),
     Index("ix_historic_variable_name_text_value", "name", "text_value"),
     Index("ix_historic_variable_text_value", "text_value"),
+    Index("ix_historic_variable_tenant_id", "tenant_id"),
     **OPTIONS,
 )
 """A `records.Variable`. `value` is JSON, `bytes` what is binary; `text_value` and `number_value` are for conditions:

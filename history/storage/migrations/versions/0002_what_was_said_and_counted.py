@@ -42,6 +42,8 @@ TABLES: Final = (
 INDEXES: Final = (
     ("historic_task", "ix_historic_task_ended_at_due_date", ["ended_at", "due_date"]),
     ("historic_task", "ix_historic_task_tenant_id", ["tenant_id"]),
+    ("historic_activity", "ix_historic_activity_tenant_id", ["tenant_id"]),
+    ("historic_variable", "ix_historic_variable_tenant_id", ["tenant_id"]),
     (
         "historic_process_instance",
         "ix_historic_process_instance_definition_key_ended_at",
@@ -51,8 +53,9 @@ INDEXES: Final = (
 
 
 def upgrade() -> None:
-    """Make the tables; old variables count their values from now on."""
+    """Make the tables; old variables count their values from now on, and a rebuild finds their tenants."""
     op.add_column("historic_variable", sa.Column("revision", sa.Integer(), nullable=False, server_default="0"))
+    op.add_column("historic_variable", sa.Column("tenant_id", text(255), nullable=False, server_default=""))
     for table, name, columns in INDEXES:
         op.create_index(name, table, columns)
     _logs()
@@ -342,4 +345,5 @@ def downgrade() -> None:
         op.drop_table(name)
     for table, name, _ in INDEXES:
         op.drop_index(name, table)
+    op.drop_column("historic_variable", "tenant_id")
     op.drop_column("historic_variable", "revision")
