@@ -35,6 +35,8 @@ from engine.app.queries import (
     VariableInstanceFilter,
     VariableInstanceView,
 )
+from engine.app.sagas.ports import ParticipantFilter, SagaFilter, SagaLogFilter
+from engine.app.sagas.state import LogLine, Participant, Saga
 from engine.storage.queries import (
     consistency,
     executions,
@@ -42,6 +44,7 @@ from engine.storage.queries import (
     jobs,
     links,
     repository,
+    sagas,
     subscriptions,
     tasks,
     variables,
@@ -248,7 +251,23 @@ class _Jobs(_Part):
         return await self._pool.run(lambda c: jobs.list_external_worker_jobs(c, wanted, page, now, sqlite=self._sqlite))
 
 
-class SqlQueries(_Repository, _Runtime, _Tasks, _Jobs):
+class _Sagas(_Part):
+    """Implements `engine.app.sagas.ports.SagaQueries`."""
+
+    async def get_saga(self, saga_id: str) -> Saga:
+        return await self._pool.run(lambda c: sagas.get_saga(c, saga_id))
+
+    async def list_sagas(self, wanted: SagaFilter, page: Page) -> Listed[Saga]:
+        return await self._pool.run(lambda c: sagas.list_sagas(c, wanted, page, sqlite=self._sqlite))
+
+    async def list_saga_log(self, wanted: SagaLogFilter, page: Page) -> Listed[LogLine]:
+        return await self._pool.run(lambda c: sagas.list_saga_log(c, wanted, page, sqlite=self._sqlite))
+
+    async def list_participants(self, wanted: ParticipantFilter, page: Page) -> Listed[Participant]:
+        return await self._pool.run(lambda c: sagas.list_participants(c, wanted, page, sqlite=self._sqlite))
+
+
+class SqlQueries(_Repository, _Runtime, _Tasks, _Jobs, _Sagas):
     """Implements `engine.app.queries.Queries`."""
 
     def __init__(
