@@ -351,7 +351,7 @@ class Plans:
         table, kind = str(row["table"]), row["type"]
         if not table.startswith((*OURS, "lead", "other")):
             return ""
-        few = int(row["rows"] or 0) <= ROWS // 4
+        few = int(str(row["rows"] or 0).split()[0]) <= ROWS // 4
         return (
             ""
             if kind != "ALL" and (few or (ordered and kind == "index"))
