@@ -21,6 +21,7 @@ from flowloom.engine.v1 import (
 from prometheus_client import CollectorRegistry
 
 from engine.app.archives import DeploymentLimits
+from engine.app.asking import AskedCommands, AskedStandaloneTasks, NoGroups, UserGroups
 from engine.app.batch import World
 from engine.app.correlation import Correlation
 from engine.app.definition_changes import DefinitionChanges
@@ -54,13 +55,14 @@ from engine.jobs.settings import JobSettings
 from engine.kernel import registry as kernel_registry
 from engine.kernel.env import Limits
 from engine.rpc.batch_stream import StreamTerms
+from engine.rpc.context import CallersRights
 from engine.rpc.external_worker_service import ExternalWorkerService
 from engine.rpc.management_service import ManagementService
 from engine.rpc.repository_service import RepositoryService
 from engine.rpc.runtime_service import RuntimeService
 from engine.rpc.saga_service import SagaService
 from engine.rpc.task_service import TaskService
-from engine.settings import DefinitionSettings, LimitSettings, ScriptSettings, StreamSettings
+from engine.settings import DefinitionSettings, LimitSettings, ScriptSettings, StreamSettings, TaskSettings
 from engine.storage import migrate
 from engine.storage.codec import decode_value
 from engine.storage.comments import CommentRows
@@ -96,6 +98,7 @@ class EngineSettings:
     scripts: ScriptSettings = field(default_factory=ScriptSettings)
     definitions: DefinitionSettings = field(default_factory=DefinitionSettings)
     streams: StreamSettings = field(default_factory=StreamSettings)
+    tasks: TaskSettings = field(default_factory=TaskSettings)
     sagas: SagaSettings = field(default_factory=SagaSettings)
 
 
@@ -110,8 +113,14 @@ class EngineService:
         registry: CollectorRegistry | None = None,
         draining: asyncio.Event | None = None,
         ids: IdSource | None = None,
+        groups: UserGroups | None = None,
     ) -> None:
-        """Wire everything; nothing is opened yet. `draining` ends long streams when the server stops."""
+        """Wire everything; nothing is opened yet. `draining` ends long streams when the server stops.
+
+        `groups` tells the groups of users who are not the caller; without it they are in none.
+        """
+        self._groups = groups or NoGroups()
+        self._rights = CallersRights(tasks_restricted=settings.tasks.restricted)
         del registry
         ids = ids or IdSource()
         elements = kernel_registry.load()
@@ -159,7 +168,10 @@ class EngineService:
             settings.commit,
             writers=1 if self._database.is_sqlite else WRITERS_ON_MYSQL,
         )
-        self._queries = SqlQueries(self._database, self._definitions.compiled, clock, settings.database.readers)
+        self._asked = AskedCommands(self._commit, self._rights)
+        self._queries = SqlQueries(
+            self._database, self._definitions.compiled, clock, settings.database.readers, self._rights
+        )
         self.bus = EmbeddedBus(TOPIC, outbox_reader(self._database), bus_offsets(self._database), clock=clock)
         self._terms = StreamTerms(window=settings.streams.in_flight, draining=draining or asyncio.Event())
         self._wire_repository(settings.limits, scripts, store, elements, clock, ids)
@@ -222,11 +234,13 @@ class EngineService:
         clock: Clock,
         ids: IdSource,
     ) -> None:
-        self._changes = DefinitionChanges(store, self._definitions, self._commit, now=clock.now, new_id=ids.root)
+        self._changes = DefinitionChanges(
+            store, self._definitions, self._commit, now=clock.now, new_id=ids.root, rights=self._rights
+        )
         deployments = Deployments(
             store,
             self._definitions,
-            self._commit,
+            self._asked,
             elements,
             now=clock.now,
             new_id=ids.root,
@@ -236,30 +250,33 @@ class EngineService:
                 model=ModelLimits(model_bytes=limits.model_bytes, model_depth=limits.model_depth),
             ),
             syntax_error=scripts.syntax_error,
+            rights=self._rights,
         )
-        self._repository = RepositoryService(deployments, self._changes, self._definitions, self._queries)
+        self._repository = RepositoryService(deployments, self._changes, self._definitions, self._queries, self._groups)
 
     def _wire_runtime(self, clock: Clock, ids: IdSource, retention: timedelta) -> None:
-        starting = Starting(self._commit, self._definitions, self._queries, ids.root)
+        asked = self._asked
+        starting = Starting(asked, self._definitions, self._queries, ids.root, self._rights)
         self._commit.listen(starting.committed)
         self._runtime = RuntimeService(
             starting,
-            InstanceChanges(self._commit, self._definitions, self._queries),
-            ExecutionVariables(self._commit, self._queries),
-            Signalling(self._commit, self._queries),
-            Correlation(self._commit, self._queries, starting),
+            InstanceChanges(asked, self._definitions, self._queries, self._rights),
+            ExecutionVariables(asked, self._queries),
+            Signalling(asked, self._queries),
+            Correlation(asked, self._queries, starting),
             self._queries,
             self._terms,
         )
         writes = SmallWrites(self._database, clock, retention)
         standalone = StandaloneTaskRows(writes, ids, clock.now, encode_events)
-        commands = TaskCommands(self._commit, standalone, self.bus.wake)
+        commands = TaskCommands(asked, AskedStandaloneTasks(standalone, self._rights), self.bus.wake)
         self._tasks = TaskService(
             commands,
-            TaskVariables(commands, self._queries),
+            TaskVariables(commands, self._queries, self._rights),
             TaskRemarks(CommentRows(writes, ids, clock.now), self._queries),
             self._queries,
             self._terms,
+            self._groups,
         )
 
     def _wire_jobs(
@@ -288,10 +305,10 @@ class EngineService:
             now=clock.now,
             settings=settings.jobs,
         )
-        work = ExternalWork(commands=self._commit, leases=leases, now=clock.now)
+        work = ExternalWork(commands=self._asked, leases=leases, now=clock.now, rights=self._rights)
         self._streams = JobStreams(work, now=clock.now)
         self._workers = ExternalWorkerService(work, self._streams, self._queries, self._terms)
-        operations = JobOperations(queries=self._queries, commands=self._commit, runs=self._executor, now=clock.now)
+        operations = JobOperations(queries=self._queries, commands=self._asked, runs=self._executor, now=clock.now)
         control = ManualControl(
             clock=clock,
             runs=self._executor,

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from engine.app.sagas.state import Change
-from engine.app.unit_of_work import Delivery, DueJob, Reply, Targets, Throw, Wanted
+from engine.app.unit_of_work import Delivery, DueJob, Found, Reply, Targets, Throw, Wanted
 from engine.kernel import commands as cmd
 from engine.kernel.errors import Refused, not_found, request_id_reused
 
@@ -102,6 +102,7 @@ _BY_JOB: Final = (cmd.ExecuteJob, cmd.CompleteJob, cmd.FailJob, cmd.ThrowJobErro
 _BY_INSTANCE: Final = (
     cmd.EvaluateConditions,
     cmd.UpdateInstance,
+    cmd.ClaimInstance,
     cmd.SuspendInstance,
     cmd.ActivateInstance,
     cmd.DeleteInstance,
@@ -185,8 +186,28 @@ def want(wanted: Wanted, ask: Ask, kind: str, target_id: str, scope_id: str) -> 
         wanted.jobs.append(target_id)
     if scope_id:
         wanted.scopes[root_id, scope_id] = None
-    if isinstance(command, _LINKS):
+    if isinstance(command, _LINKS) or (kind == TASK and command.rights is not None and command.rights.own_tasks):
         wanted.links.append(target_id)
+
+
+def name(ask: Ask, targets: Targets, named: list[tuple[Ask, str, str]]) -> None:
+    """Note what a command names, and that it is to be found."""
+    kind, target_id = target_of(ask.command)
+    if kind:
+        named.append((ask, kind, target_id))
+        if is_possible(target_id) and (not ask.root_id or kind == DEFINITION):
+            aim(targets, kind, target_id)
+            if kind == DEFINITION and ask.command.rights is not None and ask.command.rights.offered_starts:
+                targets.starters.append(target_id)
+
+
+def scope_of(ask: Ask, kind: str, target_id: str, found: Found) -> str:
+    """The execution whose own variables a command may read or write."""
+    if ask.due_job is not None:
+        return ask.due_job.execution_id
+    if ask.delivery is not None:
+        return ask.delivery.execution_id
+    return target_id if kind == "execution" else found.scopes.get(target_id, "")
 
 
 _NAMES: Final = {

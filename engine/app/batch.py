@@ -14,7 +14,8 @@ from typing import Any, Final, Protocol
 
 import msgspec
 
-from engine.app.asks import DEFINITION, JOB, REQUEST, Ask, aim, is_possible, no_such, request_of, target_of, want
+from engine.app.asks import DEFINITION, JOB, REQUEST, Ask, name, no_such, request_of, scope_of, target_of, want
+from engine.app.permitting import check, check_start
 from engine.app.sagas.batching import told_of_sagas
 from engine.app.sagas.state import LOST, Change
 from engine.app.unit_of_work import (
@@ -165,7 +166,7 @@ class Batch:
             elif ask.delivery is not None:
                 ask.root_id = ask.delivery.root_id
             for member in (ask, *ask.others):
-                _name(member, targets, named)
+                name(member, targets, named)
         found = Found() if targets.is_empty else self._unit.find(targets)
         for request_id, reply in found.answers.items():
             first[request_id].repeat(reply)
@@ -187,7 +188,9 @@ class Batch:
         suspended = found.suspended.get(definition_id)
         if suspended is None:
             ask.error = no_such(DEFINITION, definition_id)
-        elif suspended:
+        else:
+            ask.error = check_start(ask.command, definition_id, found)
+        if ask.error is None and suspended:
             ask.error = failed(
                 "definition-suspended",
                 f"expected process definition {definition_id} to be active, found it suspended",
@@ -207,7 +210,7 @@ class Batch:
             if ask.due_job is not None and not ask.due_job.root_id:
                 wanted.jobs.append(ask.due_job.id)
             elif ask.root_id:
-                want(wanted, ask, kind, target_id, _scope_of(ask, kind, target_id, found))
+                want(wanted, ask, kind, target_id, scope_of(ask, kind, target_id, found))
             elif kind == JOB:
                 wanted.jobs.append(target_id)
         wanted.sagas += [ask.saga.saga.id for ask in self._asks if ask.saga is not None]
@@ -264,6 +267,10 @@ class Batch:
     def _carry_out(self, ask: Ask) -> None:
         if self._loaded is None or not self._loaded.holds(ask.root_id):
             self._miss(ask)
+            return
+        if ask.command.rights is not None:
+            ask.error = check(ask.command, self._tree(ask.root_id))
+        if ask.error is not None:
             return
         if ask.due_job is not None and not self._is_still_due(ask.root_id, ask.due_job.id):
             ask.reply = {}
@@ -470,6 +477,9 @@ class Batch:
 
     def _operate_start_job(self, ask: Ask, job: StartJob) -> None:
         now = self._world.clock.now()
+        if ask.command.rights is not None and not ask.command.rights.sees(job.tenant_id):
+            ask.error = no_such(JOB, job.id)
+            return
         if isinstance(ask.command, cmd.DeleteJob):
             self._changes.jobs_ended.append(job.id)
             ask.reply = {}
@@ -495,24 +505,6 @@ class Batch:
             self._changes.jobs_ended.append(job.id)
         else:
             self._changes.jobs_moved.append((job.id, *following))
-
-
-def _name(ask: Ask, targets: Targets, named: list[tuple[Ask, str, str]]) -> None:
-    """Note what a command names, and that it is to be found."""
-    kind, target_id = target_of(ask.command)
-    if kind:
-        named.append((ask, kind, target_id))
-        if is_possible(target_id) and (not ask.root_id or kind == DEFINITION):
-            aim(targets, kind, target_id)
-
-
-def _scope_of(ask: Ask, kind: str, target_id: str, found: Found) -> str:
-    """The execution whose own variables a command may read or write."""
-    if ask.due_job is not None:
-        return ask.due_job.execution_id
-    if ask.delivery is not None:
-        return ask.delivery.execution_id
-    return target_id if kind == "execution" else found.scopes.get(target_id, "")
 
 
 def _text_of(error: Exception) -> str:

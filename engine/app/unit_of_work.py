@@ -55,6 +55,8 @@ class Targets:
     instances: list[str] = field(default_factory=list)
     executions: list[str] = field(default_factory=list)
     definitions: list[str] = field(default_factory=list)
+    starters: list[str] = field(default_factory=list)
+    """Definitions whose candidate starters are to be found, too."""
 
     @property
     def is_empty(self) -> bool:
@@ -67,12 +69,15 @@ class Found:
     """`roots`: the root of each thing that exists. `scopes`: the execution of a task or job.
 
     `answers`: first replies by request id. `suspended`: definitions that exist; they stay as they are until the commit.
+    `tenants`: whose these definitions are. `starters`: to whom definitions are offered, where that was asked.
     """
 
     answers: dict[str, Reply] = field(default_factory=dict)
     roots: dict[str, str] = field(default_factory=dict)
     scopes: dict[str, str] = field(default_factory=dict)
     suspended: dict[str, bool] = field(default_factory=dict)
+    tenants: dict[str, str] = field(default_factory=dict)
+    starters: dict[str, list[tuple[str, str]]] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -104,6 +109,7 @@ class StartJob:
     element_id: str
     due_at: datetime
     repeat: str
+    tenant_id: str = ""
 
 
 class Loaded(Protocol):

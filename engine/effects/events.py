@@ -184,6 +184,10 @@ def _instance_started(event: ev.ProcessInstanceStarted) -> Fields:
         "start_activity_id": event.start_element_id or None,
         "super_process_instance_id": event.super_instance_id or None,
         "super_execution_id": event.super_execution_id or None,
+        "callback_id": event.callback_id or None,
+        "callback_type": event.callback_type or None,
+        "reference_id": event.reference_id or None,
+        "reference_type": event.reference_type or None,
     }
 
 
@@ -196,14 +200,9 @@ def _instance_ended(event: ev.ProcessInstanceEnded) -> Fields:
 
 
 def _instance_updated(event: ev.ProcessInstanceUpdated) -> Fields:
-    fields: Fields = {}
-    changed: list[str] = []
-    for name in ("name", "business_key", "business_status"):
-        value = getattr(event, name)
-        if value is not None:
-            changed.append(name)
-            fields[name] = value or None
-    fields["changed_fields"] = changed
+    fields: Fields = {"changed_fields": list(event.changes)}
+    for name, value in event.changes.items():
+        fields[name] = _time(value) if isinstance(value, datetime) else value or None
     return fields
 
 

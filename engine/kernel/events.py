@@ -34,6 +34,10 @@ class ProcessInstanceStarted(Event, frozen=True, kw_only=True, gc=False):
     tenant_id: str = ""
     start_user_id: str = ""
     start_element_id: str = ""
+    callback_id: str = ""
+    callback_type: str = ""
+    reference_id: str = ""
+    reference_type: str = ""
 
 
 class ProcessInstanceEnded(Event, frozen=True, kw_only=True, gc=False):
@@ -57,12 +61,10 @@ class ProcessInstanceActivated(Event, frozen=True, kw_only=True, gc=False):
 
 
 class ProcessInstanceUpdated(Event, frozen=True, kw_only=True, gc=False):
-    """The fields given (not None) replace the present ones."""
+    """`changes` holds the new values of fields of `state.Instance` and of its `state.Facts`."""
 
     at: datetime
-    name: str | None = None
-    business_key: str | None = None
-    business_status: str | None = None
+    changes: dict[str, Value]
 
 
 class ProcessInstanceMigrated(Event, frozen=True, kw_only=True, gc=False):

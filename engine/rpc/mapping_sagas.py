@@ -11,6 +11,7 @@ from engine.app.sagas.declarations import COMPLETION
 from engine.app.sagas.operations import SagaOperations, Word
 from engine.app.sagas.state import EXECUTE, LogLine, Participant, PlannedStep, Saga
 from engine.kernel.durations import parse_duration
+from engine.rpc.context import tenant_asked
 from engine.rpc.errors import invalid_request
 from engine.rpc.mapping_lists import timestamp
 
@@ -100,7 +101,7 @@ def registration(request: pb.RegisterSagaParticipantRequest, operations: SagaOpe
         tries=request.tries if request.HasField("tries") else DEFAULT_TRIES,
         position=request.position,
         compensates=request.compensates if request.HasField("compensates") else True,
-        tenant_id=request.tenant_id,
+        tenant_id=tenant_asked(request.tenant_id),
     )
 
 

@@ -13,8 +13,9 @@ from engine.app.sagas.operations import SagaOperations
 from engine.app.sagas.ports import ParticipantFilter, SagaFilter, SagaLogFilter, SagaQueries
 from engine.rpc import mapping_lists as lists
 from engine.rpc import mapping_sagas as mapping
-from engine.rpc.context import caller_of
+from engine.rpc.context import caller_of, require_all_tenants
 from engine.rpc.errors import answers_refusals
+from mesh.access import current_principal
 
 if TYPE_CHECKING:
     RpcContext = grpc.aio.ServicerContext[Any, Any]
@@ -39,16 +40,24 @@ class SagaService(saga_service_pb2_grpc.SagaServiceServicer):
         found = await self._queries.list_saga_log(lists.filter_of(SagaLogFilter, request), lists.page_of(request))
         return lists.listed(pb.ListSagaLogResponse, found, lambda line: mapping.entry(request.saga_id, line))
 
+    async def _check_seen(self, saga_id: str) -> None:
+        """Raises NotFound for a saga of a tenant that the caller does not see."""
+        if current_principal().visible_tenant is not None:
+            await self._queries.get_saga(saga_id)
+
     async def RetrySaga(self, request: pb.RetrySagaRequest, context: RpcContext) -> pb.Saga:
+        await self._check_seen(request.saga_id)
         return mapping.saga(await self._operations.retry(request.saga_id, caller_of(context), request.request_id))
 
     async def CloseSaga(self, request: pb.CloseSagaRequest, context: RpcContext) -> pb.Saga:
+        await self._check_seen(request.saga_id)
         by = caller_of(context)
         return mapping.saga(await self._operations.close(request.saga_id, by, request.note, request.request_id))
 
     async def ConfirmSagaStep(
         self, request: pb.ConfirmSagaStepRequest, context: RpcContext
     ) -> pb.ConfirmSagaStepResponse:
+        await self._check_seen(request.saga_id)
         await self._operations.confirm(request.saga_id, mapping.word(request), request.request_id)
         return pb.ConfirmSagaStepResponse()
 
@@ -61,6 +70,7 @@ class SagaService(saga_service_pb2_grpc.SagaServiceServicer):
     async def UnregisterSagaParticipant(
         self, request: pb.UnregisterSagaParticipantRequest, context: RpcContext
     ) -> pb.UnregisterSagaParticipantResponse:
+        require_all_tenants()
         await self._operations.unregister(request.participant_id, request.request_id)
         return pb.UnregisterSagaParticipantResponse()
 

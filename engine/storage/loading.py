@@ -232,6 +232,7 @@ def _take_jobs(loaded: LoadedRows, rows: Any) -> None:
                 element_id=row[4],
                 due_at=moment_of_text(row[8]),
                 repeat=row[10],
+                tenant_id=row[22],
             )
 
 

@@ -12,6 +12,7 @@ from engine.app.sagas.ports import ParticipantFilter, SagaFilter, SagaLogFilter
 from engine.app.sagas.state import OPEN_STATES, STATES, LogLine, Participant, Saga
 from engine.storage.queries.conditions import Conditions
 from engine.storage.queries.listing import Listing, Sorting, fetch, invalid
+from engine.storage.queries.seen import seen
 from engine.storage.sagas import tables
 from engine.storage.sagas.participants import COLUMNS, participant_of
 from engine.storage.sagas.rows import (
@@ -44,7 +45,7 @@ _PARTICIPANT_SORTING: Final = Sorting(
 
 def get_saga(connection: Connection, saga_id: str) -> Saga:
     """One saga. Raises NotFound."""
-    row = connection.execute(_base().where(_S.id == saga_id)).one_or_none()
+    row = connection.execute(seen(connection, _base().where(_S.id == saga_id), _S.tenant_id)).one_or_none()
     if row is None:
         raise not_found(saga_id)
     return saga_of(row)
@@ -61,7 +62,7 @@ def list_sagas(connection: Connection, wanted: SagaFilter, page: Page, *, sqlite
     def read(_: Connection, rows: Sequence[Row[Any]]) -> list[Saga]:
         return [saga_of(row) for row in rows]
 
-    found = statement(wanted, sqlite=sqlite)
+    found = seen(connection, statement(wanted, sqlite=sqlite), _S.tenant_id)
     return fetch(connection, Listing(sorting=_SORTING, statement=found, read=read), wanted, page)
 
 
@@ -88,7 +89,7 @@ def statement(wanted: SagaFilter, *, sqlite: bool) -> Select[Any]:
 
 def list_saga_log(connection: Connection, wanted: SagaLogFilter, page: Page, *, sqlite: bool) -> Listed[LogLine]:
     """Lines of one log. Raises NotFound for an unknown saga."""
-    if connection.execute(select(_S.id).where(_S.id == wanted.saga_id)).first() is None:
+    if connection.execute(seen(connection, select(_S.id).where(_S.id == wanted.saga_id), _S.tenant_id)).first() is None:
         raise not_found(wanted.saga_id)
 
     def read(_: Connection, rows: Sequence[Row[Any]]) -> list[LogLine]:
@@ -115,7 +116,7 @@ def list_participants(
     def read(_: Connection, rows: Sequence[Row[Any]]) -> list[Participant]:
         return [participant_of(tuple(row)[: len(COLUMNS)]) for row in rows]
 
-    found = participant_statement(wanted, sqlite=sqlite)
+    found = seen(connection, participant_statement(wanted, sqlite=sqlite), _P.tenant_id)
     return fetch(connection, Listing(sorting=_PARTICIPANT_SORTING, statement=found, read=read), wanted, page)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from engine.app.queries import (
@@ -37,6 +37,7 @@ from engine.app.queries import (
 )
 from engine.app.sagas.ports import ParticipantFilter, SagaFilter, SagaLogFilter
 from engine.app.sagas.state import LogLine, Participant, Saga
+from engine.kernel.rights import Rights
 from engine.storage.queries import (
     consistency,
     executions,
@@ -271,10 +272,18 @@ class SqlQueries(_Repository, _Runtime, _Tasks, _Jobs, _Sagas):
     """Implements `engine.app.queries.Queries`."""
 
     def __init__(
-        self, database: Database, definition_of: DefinitionOf, clock: Clock, threads: int = DEFAULT_THREADS
+        self,
+        database: Database,
+        definition_of: DefinitionOf,
+        clock: Clock,
+        threads: int = DEFAULT_THREADS,
+        rights: Callable[[], Rights | None] = lambda: None,
     ) -> None:
-        """Read from `database` on as many threads; `definition_of` may block and is called on these threads."""
-        super().__init__(ReadPool(database, threads), definition_of, clock)
+        """Read from `database` on as many threads; `definition_of` may block and is called on these threads.
+
+        `rights` tells in the caller's task whose rows a query sees.
+        """
+        super().__init__(ReadPool(database, threads, rights), definition_of, clock)
 
     async def check_consistency(
         self, root_process_instance_id: str = "", max_findings: int = DEFAULT_MAX_FINDINGS
