@@ -33,7 +33,8 @@ from engine.app.external_streams import JobStreams
 from engine.app.external_work import ExternalWork
 from engine.app.form_data import FormDataOf
 from engine.app.form_deployments import FormDeployments
-from engine.app.form_submissions import FormSubmissions
+from engine.app.form_saga import BUILDERS, FormsPerformer
+from engine.app.form_submissions import FormSubmissions, SagaNeed
 from engine.app.group_commit import GroupCommit
 from engine.app.instance_changes import InstanceChanges
 from engine.app.operations import EngineFacts, JobOperations, ManualControl, capabilities_of
@@ -196,9 +197,9 @@ class EngineService:
         self.forms = GrpcForms(forms.channel, settings.forms, forms.credentials) if forms is not None else None
         self._terms = StreamTerms(window=settings.streams.in_flight, draining=draining or asyncio.Event())
         self._wire_repository(settings.limits, scripts, store, elements, clock, ids)
+        self._wire_sagas(settings.sagas, clock, ids, owner, manual=settings.jobs.manual_jobs)
         self._wire_runtime(settings, clock, ids, retention)
         self._wire_jobs(settings, clock, ids, elements)
-        self._wire_sagas(settings.sagas, clock, ids, owner, manual=settings.jobs.manual_jobs)
         self._commit.listen(lambda _: self.bus.wake())
         self._commit.listen(self._executor.on_committed)
         self._commit.listen(self._streams.on_committed)
@@ -220,8 +221,8 @@ class EngineService:
         self.orchestrator = Orchestrator(
             store=store,
             commands=self._commit,
-            builders={},
-            performers={},
+            builders=BUILDERS,
+            performers={} if self.forms is None else {"forms": FormsPerformer(self.forms)},
             remote=self._saga_rpc,
             now=clock.now,
             new_id=ids.root,
@@ -310,23 +311,24 @@ class EngineService:
         compiled = self._definitions.compiled
         form_data = FormDataOf(self._queries, compiled, commands, starting, self.forms, clock.now, self._rights)
         self._form_data = FormDataService(form_data)
-        submissions = FormSubmissions(
+        self.submissions = FormSubmissions(
             self.forms,
+            SagaNeed(orchestrator=self.orchestrator, queries=self._queries),
             self._queries,
             commands,
-            self._asked,
             starting,
             self._definitions,
             compiled,
             now=clock.now,
             new_id=ids.root,
+            rights=self._rights,
         )
         self.settling: FormSettling | None = None
         if self.forms is not None:
             self.settling = FormSettling(
-                self.forms, submissions.settle, self._queries.get_deployment, clock.now, settings.settling
+                self.forms, self.submissions.settle, self._queries.get_deployment, clock.now, settings.settling
             )
-        return submissions
+        return self.submissions
 
     def _wire_jobs(
         self,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,8 @@ from flowloom.engine.v1 import (
     repository_service_pb2_grpc,
     runtime_service_pb2,
     runtime_service_pb2_grpc,
+    saga_service_pb2,
+    saga_service_pb2_grpc,
     task_pb2,
     task_service_pb2,
     task_service_pb2_grpc,
@@ -31,14 +33,20 @@ from flowloom.forms.v1 import (
 )
 from google.protobuf.json_format import MessageToDict, ParseDict
 
+from engine.app.sagas.settings import SagaSettings
 from engine.effects.forms import FormsCallSettings
 from engine.service import EngineService, EngineSettings, FormsNeed
+from engine.settings import TaskSettings
 from forms.service import FormsService, FormsSettings
 from forms.settings import FormsDatabase
+from mesh.access import Principal
+from mesh.access.contract import Rule
 from mesh.clock import ManualClock, SystemClock
 from mesh.db.database import DatabaseSettings
 from mesh.guard import GuardedServer
 from mesh.local_channel import LocalChannel, LocalServer
+
+SERVICE_TOKEN = ("authorization", "Bearer the-engine")
 
 
 class Interrupting(grpc.aio.UnaryUnaryClientInterceptor):
@@ -47,19 +55,39 @@ class Interrupting(grpc.aio.UnaryUnaryClientInterceptor):
     def __init__(self) -> None:
         self.before: dict[str, Exception] = {}
         self.after: dict[str, BaseException] = {}
+        """Raised once each."""
+        self.away: Exception | None = None
+        """Raised for every method."""
         self.asked: list[str] = []
 
     async def intercept_unary_unary(self, continuation: Any, details: Any, request: Any) -> Any:
         found = details.method if isinstance(details.method, str) else details.method.decode()
         method = found.rpartition("/")[2]
         self.asked.append(method)
+        if self.away is not None:
+            raise self.away
         if method in self.before:
             raise self.before[method]
         answer = await continuation(details, request)
         if method in self.after:
             await answer
-            raise self.after[method]
+            raise self.after.pop(method)
         return answer
+
+
+class Somebody:
+    """An `Access` whose caller the test chooses; the engine itself is known by its token."""
+
+    def __init__(self) -> None:
+        self.principal = Principal(privileges=frozenset(("*",)))
+
+    def rule(self, method: str) -> Rule:
+        return Rule(method=method, public=False)
+
+    async def admit(self, rule: Rule, metadata: Iterable[Any]) -> Principal:
+        if SERVICE_TOKEN in [tuple(each) for each in metadata]:
+            return Principal(user_id="service:engine", privileges=frozenset(("*",)), is_service=True)
+        return self.principal
 
 
 class World:
@@ -69,13 +97,17 @@ class World:
         self.clock = ManualClock(SystemClock().now())
         self.between = Interrupting()
         self._server = LocalServer()
-        guarded = GuardedServer((self._server,))
+        self.somebody = Somebody()
+        guarded = GuardedServer((self._server,), access=self.somebody)
         channel: Any = LocalChannel(self._server)
-        need = FormsNeed(channel=LocalChannel(self._server, (self.between,))) if with_forms else None
+        to_forms: Any = LocalChannel(self._server, (self.between,))
+        need = FormsNeed(channel=to_forms, credentials=lambda: (SERVICE_TOKEN,)) if with_forms else None
         self.engine = EngineService(
             EngineSettings(
+                tasks=TaskSettings(restricted=True),
                 database=DatabaseSettings(url=f"sqlite:///{folder / 'engine.db'}"),
                 forms=FormsCallSettings(tries=1),
+                sagas=SagaSettings(look_seconds=0.05, wait_seconds=30.0),
             ),
             clock=self.clock,
             forms=need,
@@ -89,6 +121,7 @@ class World:
         self.runtime: Any = runtime_service_pb2_grpc.RuntimeServiceStub(channel)
         self.tasks: Any = task_service_pb2_grpc.TaskServiceStub(channel)
         self.form_data: Any = form_data_service_pb2_grpc.FormDataServiceStub(channel)
+        self.saga_service: Any = saga_service_pb2_grpc.SagaServiceStub(channel)
         self.forms: Any = form_service_pb2_grpc.FormServiceStub(channel)
         self.form_repository: Any = form_repository_service_pb2_grpc.FormRepositoryServiceStub(channel)
 
@@ -101,6 +134,12 @@ class World:
         await self.engine.stop()
         await self.forms_service.stop()
         await self._server.stop(None)
+
+    def be(self, user_id: str, *privileges: str, tenant_id: str = "") -> None:
+        """From now on somebody else asks."""
+        self.somebody.principal = Principal(
+            user_id=user_id, tenant_id=tenant_id, privileges=frozenset(privileges or ("*",))
+        )
 
     def later(self, seconds: float) -> None:
         self.clock.advance(timedelta(seconds=seconds))
@@ -118,6 +157,18 @@ class World:
                 name="leave", resources=resources, tenant_id=tenant_id, request_id=request_id
             )
         )
+
+    async def until(self, holds: Callable[[], Awaitable[Any]]) -> None:
+        """Let time pass, so that whatever waits for its next try has it, until something holds."""
+        async with asyncio.timeout(SECONDS):
+            while not await holds():
+                self.later(10)
+                await asyncio.sleep(0.05)
+
+    async def sagas(self) -> list[str]:
+        """The states of all form submissions that are sagas."""
+        request = saga_service_pb2.ListSagasRequest(name="form-submission", size=100)
+        return sorted(each.state for each in (await self.saga_service.ListSagas(request)).data)
 
     async def run(self, key: str = "leave", **more: Any) -> process_instance_pb2.ProcessInstance:
         found = await self.runtime.StartProcessInstance(
@@ -192,7 +243,4 @@ def _split(text: str) -> tuple[str, str]:
     return attributes, f"<extensionElements>{inside}</extensionElements>" if inside else ""
 
 
-async def eventually(holds: Callable[[], Any], seconds: float = 20.0) -> None:
-    async with asyncio.timeout(seconds):
-        while not await holds():  # noqa: ASYNC110 - nobody announces what is waited for
-            await asyncio.sleep(0.01)
+SECONDS = 30.0
