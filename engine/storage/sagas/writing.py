@@ -118,7 +118,12 @@ def write(writer: Writer, changes: Sequence[Change], now: datetime) -> list[str]
 
 def _outcome(change: Change, tokens: dict[str, str], taken: dict[str, str]) -> str:
     if change.is_new:
-        return taken.get(change.saga.request_id, "")
+        request_id = change.saga.request_id
+        other = taken.get(request_id, "")
+        if request_id and not other:
+            # Its like may stand behind it in this very batch.
+            taken[request_id] = change.saga.id
+        return other
     return "" if tokens.get(change.saga.id) == change.held_token else LOST
 
 
