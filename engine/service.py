@@ -19,6 +19,7 @@ from flowloom.engine.v1 import (
 )
 from prometheus_client import CollectorRegistry
 
+from engine.app.archives import DeploymentLimits
 from engine.app.batch import World
 from engine.app.correlation import Correlation
 from engine.app.definition_changes import DefinitionChanges
@@ -35,6 +36,7 @@ from engine.app.starting import Starting
 from engine.app.task_remarks import TaskRemarks
 from engine.app.variable_changes import ExecutionVariables, TaskVariables
 from engine.app.writers import GroupCommitSettings
+from engine.bpmn.xml import ModelLimits
 from engine.effects.events import encode_events
 from engine.effects.http_requests import HttpRequests, HttpSettings
 from engine.effects.scripts import LANGUAGES, JavaScript, ScriptLimits
@@ -113,16 +115,17 @@ class EngineService:
             elements,
             DefinitionCacheLimits(definitions=kept.kept, seconds=kept.kept_seconds, fresh_seconds=kept.fresh_seconds),
         )
+        scripts = JavaScript(
+            ScriptLimits(
+                script_seconds=settings.scripts.seconds,
+                script_memory_bytes=settings.scripts.memory_bytes,
+                script_source_bytes=settings.scripts.source_bytes,
+            )
+        )
         limits = settings.limits
         world = World(
             definitions=self._definitions,
-            scripts=JavaScript(
-                ScriptLimits(
-                    script_seconds=settings.scripts.seconds,
-                    script_memory_bytes=settings.scripts.memory_bytes,
-                    script_source_bytes=settings.scripts.source_bytes,
-                )
-            ),
+            scripts=scripts,
             ids=ids,
             shard_of=shard_of,
             clock=clock,
@@ -146,7 +149,7 @@ class EngineService:
         self._queries = SqlQueries(self._database, self._definitions.compiled, clock, settings.database.readers)
         self.bus = EmbeddedBus(TOPIC, outbox_reader(self._database), bus_offsets(self._database), clock=clock)
         self._terms = StreamTerms(window=settings.streams.in_flight, draining=draining or asyncio.Event())
-        self._wire_repository(store, elements, clock, ids)
+        self._wire_repository(settings.limits, scripts, store, elements, clock, ids)
         self._wire_runtime(clock, ids, retention)
         self._wire_jobs(settings, clock, ids, elements)
         self._commit.listen(lambda _: self.bus.wake())
@@ -154,10 +157,29 @@ class EngineService:
         self._commit.listen(self._streams.on_committed)
 
     def _wire_repository(
-        self, store: SqlRepository, elements: kernel_registry.Registry, clock: Clock, ids: IdSource
+        self,
+        limits: LimitSettings,
+        scripts: JavaScript,
+        store: SqlRepository,
+        elements: kernel_registry.Registry,
+        clock: Clock,
+        ids: IdSource,
     ) -> None:
         self._changes = DefinitionChanges(store, self._definitions, self._commit, now=clock.now, new_id=ids.root)
-        deployments = Deployments(store, self._definitions, self._commit, elements, now=clock.now, new_id=ids.root)
+        deployments = Deployments(
+            store,
+            self._definitions,
+            self._commit,
+            elements,
+            now=clock.now,
+            new_id=ids.root,
+            limits=DeploymentLimits(
+                deployment_files=limits.deployment_files,
+                deployment_bytes=limits.deployment_bytes,
+                model=ModelLimits(model_bytes=limits.model_bytes, model_depth=limits.model_depth),
+            ),
+            syntax_error=scripts.syntax_error,
+        )
         self._repository = RepositoryService(deployments, self._changes, self._definitions, self._queries)
 
     def _wire_runtime(self, clock: Clock, ids: IdSource, retention: timedelta) -> None:

@@ -15,6 +15,10 @@ class LimitSettings:
     call_depth: int = setting(32, doc="Nesting of call activities.", minimum=1)
     job_retries: int = setting(3, doc="Tries of a job before it is dead.", minimum=1)
     retry_base_seconds: float = setting(2.0, doc="Pause before the second try of a job; doubles with each.", minimum=0)
+    deployment_files: int = setting(1000, doc="Files of one deployment, archives unpacked.", minimum=1)
+    deployment_bytes: int = setting(64 * 1024 * 1024, doc="Size of all files of one deployment.", minimum=1024)
+    model_bytes: int = setting(10 * 1024 * 1024, doc="Size of one BPMN document.", minimum=1024)
+    model_depth: int = setting(128, doc="How deep a document may nest its elements.", minimum=8, maximum=250)
     retry_max_seconds: float = setting(3600.0, doc="The longest pause between two tries of a job.", minimum=0)
 
 

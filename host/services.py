@@ -16,7 +16,9 @@ import grpc
 from prometheus_client import CollectorRegistry
 
 from engine.service import EngineService, EngineSettings
+from forms.service import FormsService, FormsSettings
 from history.service import HistoryService, HistorySettings
+from identity.service import IdentityService, IdentitySettings
 from mesh.bus.ports import EventBus
 from mesh.cache.two_level import Caches
 from mesh.channels import Channels
@@ -75,9 +77,17 @@ def _engine(around: Surroundings) -> Service:
     return engine
 
 
+def _forms(around: Surroundings) -> Service:
+    return FormsService(load(FormsSettings, around.environment, "FLOWLOOM_FORMS_"), clock=around.clock)
+
+
 def _history(around: Surroundings) -> Service:
     settings = load(HistorySettings, around.environment, "FLOWLOOM_HISTORY_")
     return HistoryService(settings, _bus_for("history", around), clock=around.clock, registry=around.registry)
+
+
+def _identity(around: Surroundings) -> Service:
+    return IdentityService(load(IdentitySettings, around.environment, "FLOWLOOM_IDENTITY_"), clock=around.clock)
 
 
 def _bus_for(service: str, around: Surroundings) -> EventBus:
@@ -100,6 +110,8 @@ class Hosted:
 SERVICES: Final[Mapping[str, Hosted]] = MappingProxyType(
     {
         "engine": Hosted(build=_engine, port=3001),
+        "identity": Hosted(build=_identity, port=3002),
+        "forms": Hosted(build=_forms, port=3003),
         "history": Hosted(build=_history, port=3005),
     }
 )

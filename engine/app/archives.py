@@ -6,10 +6,11 @@ What an archive says of its own sizes is not believed; every file is read with a
 import io
 import zipfile
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Final
 
+from engine.bpmn.xml import ModelLimits
 from engine.kernel.errors import RESOURCE_EXHAUSTED, Refused, invalid
 
 SUFFIXES: Final = (".zip", ".bar")
@@ -23,6 +24,8 @@ class DeploymentLimits:
     """Files, after archives were unpacked."""
     deployment_bytes: int = 64 * 1024 * 1024
     """Size of all files together, after archives were unpacked."""
+    model: ModelLimits = field(default_factory=ModelLimits)
+    """Bounds of each BPMN document among them."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,14 @@ from typing import Any, Final
 
 from engine.app.unit_of_work import Delivery, DueJob, Reply, Targets, Throw, Wanted
 from engine.kernel import commands as cmd
+from engine.kernel.errors import request_id_reused
 
 MAX_ID_LENGTH: Final = 64
+REQUEST: Final = "request"
+"""Where a stored answer says what was asked for; callers are not told."""
+NOBODY: Final = "nobody"
+"""An id that nothing has: a command for it gets the first answer of its request, or NOT_FOUND."""
+_STARTS: Final = "start or message"
 
 
 class Ask:
@@ -62,6 +68,15 @@ class Ask:
         self.error: Exception | None = None
         self.throw_ids: list[str] = []
 
+    def repeat(self, first: Reply) -> None:
+        """Take the first answer to its request_id; refused if that was given to a request for something else."""
+        asked, mine = str(first.get(REQUEST, "")), request_of(self.command)
+        if asked and mine and asked != mine:
+            self.reply, self.error = None, request_id_reused(self.request_id, asked, mine)
+            return
+        self.reply = {name: value for name, value in first.items() if name != REQUEST}
+        self.error = None
+
     def reset(self) -> None:
         """Forget the outcome of an attempt that was rolled back."""
         self.root_id = ""
@@ -109,6 +124,20 @@ _KINDS: Final[dict[type[cmd.Command], tuple[str, Callable[[Any], str]]]] = {
     **{kind: (INSTANCE, lambda command: command.instance_id) for kind in _BY_INSTANCE},
     **{kind: (EXECUTION, lambda command: command.execution_id) for kind in _BY_EXECUTION},
 }
+
+
+def request_of(command: cmd.Command) -> str:
+    """Tell what a request asks for, so that another one with the same request_id can be told from its repetition.
+
+    Not by what a repetition may find changed: the newest version of a definition, or who waits for a message (if nobody
+    does any more, it starts an instance). Empty for whoever only asks for the first answer.
+    """
+    kind, target_id = target_of(command)
+    if target_id == NOBODY:
+        return ""
+    if kind == DEFINITION or isinstance(command, cmd.DeliverMessage):
+        return _STARTS
+    return f"{type(command).__name__} {target_id}".rstrip()
 
 
 def target_of(command: cmd.Command) -> tuple[str, str]:

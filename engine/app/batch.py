@@ -14,7 +14,7 @@ from typing import Any, Final, Protocol
 
 import msgspec
 
-from engine.app.asks import DEFINITION, JOB, Ask, aim, is_possible, target_of, want
+from engine.app.asks import DEFINITION, JOB, REQUEST, Ask, aim, is_possible, request_of, target_of, want
 from engine.app.unit_of_work import (
     MESSAGE,
     SIGNAL,
@@ -40,6 +40,7 @@ from engine.kernel.apply import fold
 from engine.kernel.env import Env, Limits, Scripts
 from engine.kernel.errors import NOT_FOUND, MissingDefinition, MissingVariables, Refused, failed, not_found
 from engine.kernel.state import Tree
+from engine.kernel.texts import check_texts
 from engine.kernel.triggers.timer import next_of
 
 MAX_LOADS_PER_COMMAND: Final = 256
@@ -124,7 +125,10 @@ class Batch:
         else:
             deliveries = self._unit.flush(self._changes, self._loaded)
         for follower, first in self._followers:
-            follower.reply, follower.error = first.reply, first.error
+            if first.reply is not None:
+                follower.repeat({**first.reply, REQUEST: request_of(first.command)})
+            else:
+                follower.error = first.error
         accepted = self._changes.accepted
         return Outcome(
             [
@@ -154,7 +158,7 @@ class Batch:
                 _name(member, targets, named)
         found = Found() if targets.is_empty else self._unit.find(targets)
         for request_id, reply in found.answers.items():
-            first[request_id].reply = reply
+            first[request_id].repeat(reply)
         for ask, kind, target_id in named:
             if ask.is_settled:
                 continue
@@ -330,7 +334,7 @@ class Batch:
         refused = {ask.request_id: ask for ask in self._asks if ask.request_id and isinstance(ask.error, Refused)}
         if refused:
             for request_id, reply in self._unit.find(Targets(requests=list(refused))).answers.items():
-                refused[request_id].reply, refused[request_id].error = reply, None
+                refused[request_id].repeat(reply)
 
     def _tree(self, root_id: str) -> Tree:
         """The tree as the accepted commands left it, built anew if a failed one spoilt it."""
@@ -365,7 +369,7 @@ class Batch:
                 tenant_id=tenant_id,
                 at=at,
                 events=events,
-                reply=reply,
+                reply={**reply, REQUEST: request_of(ask.command)} if ask.request_id else reply,
                 payload=self._world.encode_events(ask.root_id, ask.command_id, tenant_id, at, events),
                 throw_ids=ask.throw_ids,
             )
@@ -389,6 +393,11 @@ class Batch:
                 business_key=command.business_key,
                 variables=dict(command.variables),
             )
+        try:
+            check_texts([event], command)
+        except Refused as refused:
+            ask.error = refused
+            return
         self._accept(ask, command, [event], {}, at)
 
     def _settle_delivery(self, ask: Ask, error: Exception) -> None:

@@ -171,7 +171,7 @@ class DefinitionChanges:
                 unit.add_change(job)
             return {"definition": record.id, "job": "" if later or not ask.include_instances else job.id}
 
-        reply = self._store.write(work, ask.request_id)
+        reply = self._store.write(work, ask.request_id, f"change state of {ask.definition_id}")
         self._definitions.changed()
         return reply
 
@@ -229,7 +229,7 @@ class DefinitionChanges:
             unit.set_category(_existing(unit, definition_id).id, category)
             return {"definition": definition_id}
 
-        await asyncio.to_thread(self._store.write, work, request_id)
+        await asyncio.to_thread(self._store.write, work, request_id, f"set category of {definition_id}")
         self._definitions.changed()
 
     async def add_starter(self, definition_id: str, starter: Starter, request_id: str = "") -> None:
@@ -247,7 +247,7 @@ class DefinitionChanges:
                 unit.add_starters(definition_id, [(link_id, starter)])
             return {"definition": definition_id}
 
-        await asyncio.to_thread(self._store.write, work, request_id)
+        await asyncio.to_thread(self._store.write, work, request_id, f"add starter to {definition_id}")
 
     async def remove_starter(self, definition_id: str, starter: Starter, request_id: str = "") -> None:
         """Raises Refused (NOT_FOUND) for an unknown definition or link."""
@@ -258,7 +258,7 @@ class DefinitionChanges:
                 raise _no_starter(definition_id, starter)
             return {"definition": definition_id}
 
-        await asyncio.to_thread(self._store.write, work, request_id)
+        await asyncio.to_thread(self._store.write, work, request_id, f"remove starter of {definition_id}")
 
 
 def _existing(unit: RepositoryUnit, definition_id: str) -> DefinitionRecord:

@@ -10,7 +10,7 @@ import msgspec
 
 from engine.app.archives import DeploymentLimits, File
 from engine.app.definitions import DefinitionCache
-from engine.app.models import MAX_NAME, Model, compile_stored, gather, placed, read_models, record_of
+from engine.app.models import MAX_NAME, Model, SyntaxCheck, compile_stored, gather, placed, read_models, record_of
 from engine.app.repository import (
     Commands,
     DefinitionRecord,
@@ -57,6 +57,7 @@ class Deployments:
         now: Callable[[], datetime],
         new_id: Callable[[], str],
         limits: DeploymentLimits | None = None,
+        syntax_error: SyntaxCheck | None = None,
     ) -> None:
         self._store = store
         self._definitions = definitions
@@ -65,6 +66,7 @@ class Deployments:
         self._now = now
         self._new_id = new_id
         self._limits = limits or DeploymentLimits()
+        self._syntax_error = syntax_error
 
     async def deploy(self, ask: Deploy) -> DeploymentRecord:
         """Deploy files; every executable process among them becomes the next version of its key and tenant.
@@ -97,7 +99,7 @@ class Deployments:
 
     def _deploy(self, ask: Deploy) -> DeploymentRecord:
         files = gather(ask.files, self._limits)
-        models = read_models(files, self._registry)
+        models = read_models(files, self._registry, self._limits.model, self._syntax_error)
         now = self._now()
         deployment = DeploymentRecord(
             id=self._new_id(),
@@ -115,7 +117,7 @@ class Deployments:
                 _Deploying(unit, now, self._new_id).add(deployment, files, models, unique)
             return {"deployment": msgspec.to_builtins(former or deployment)}
 
-        reply = self._store.write(work, ask.request_id)
+        reply = self._store.write(work, ask.request_id, "deploy")
         self._definitions.changed()
         return _deployment_in(reply)
 
@@ -137,7 +139,7 @@ class Deployments:
             self._restore(unit, latest, now)
             return {"deleted": deployment_id}
 
-        self._store.write(work, request_id)
+        self._store.write(work, request_id, f"delete deployment {deployment_id}")
         self._definitions.changed()
 
     def _restore(self, unit: RepositoryUnit, gone: Sequence[DefinitionRecord], now: datetime) -> None:

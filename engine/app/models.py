@@ -1,8 +1,8 @@
 """The files of a deployment to compiled definitions: which are BPMN, which processes they hold, what is wrong."""
 
 import dataclasses
-from collections.abc import Iterator, Sequence
-from typing import Final
+from collections.abc import Callable, Iterator, Sequence
+from typing import Final, TypeAlias
 
 from engine.app.archives import DeploymentLimits, File, beyond, is_archive, unpack
 from engine.app.diagram import draw
@@ -19,6 +19,8 @@ BPMN_SUFFIXES: Final = (".bpmn20.xml", ".bpmn")
 MAX_NAME: Final = 255
 MAX_DEFINITION_ID: Final = 64
 PICTURE_SUFFIXES: Final = (".png", ".svg", ".jpg", ".gif")
+SyntaxCheck: TypeAlias = Callable[[str, str], str]
+"""Says why a script of a language cannot be read; empty if it can."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,7 +63,12 @@ def _unpacked(uploads: Sequence[File], limits: DeploymentLimits) -> Iterator[Fil
             yield file
 
 
-def read_models(files: Sequence[File], registry: Registry) -> list[Model]:
+def read_models(
+    files: Sequence[File],
+    registry: Registry,
+    limits: xml.ModelLimits | None = None,
+    syntax_error: SyntaxCheck | None = None,
+) -> list[Model]:
     """Compile every executable process of every BPMN file.
 
     Raises Refused (INVALID_ARGUMENT) with everything that is wrong: file, line, element and what was expected.
@@ -71,9 +78,9 @@ def read_models(files: Sequence[File], registry: Registry) -> list[Model]:
     names = {file.name for file in files}
     for file in files:
         try:
-            root = _document(file)
+            root = _document(file, limits)
             if root is not None:
-                models.extend(_processes(root, file, names, registry))
+                models.extend(_processes(root, file, names, registry, syntax_error))
         except InvalidModel as error:
             broken.append(error)
     if broken:
@@ -88,7 +95,7 @@ def compile_stored(record: DefinitionRecord, data: bytes, registry: Registry) ->
     Raises Refused (FAILED_PRECONDITION) if this release of the engine does not take it any more.
     """
     try:
-        root = xml.parse(data, record.resource_name)
+        root = xml.parse(data, record.resource_name, xml.ACCEPTED)
         for process in executable_processes(root, record.resource_name):
             if process.id == record.key:
                 return compile_process(root, process, registry, record.resource_name, identity_of(record))
@@ -150,18 +157,20 @@ def refusal_of(broken: Sequence[InvalidModel]) -> Refused:
     )
 
 
-def _document(file: File) -> Source | None:
+def _document(file: File, limits: xml.ModelLimits | None) -> Source | None:
     """The parsed file if it is BPMN: by its name, or an .xml with BPMN's root element."""
     name = file.name.lower()
     if name.endswith(BPMN_SUFFIXES):
-        return xml.parse(file.data, file.name)
+        return xml.parse(file.data, file.name, limits)
     if not name.endswith(".xml") or xml.BPMN.encode() not in file.data:
         return None
-    root = xml.parse(file.data, file.name)
+    root = xml.parse(file.data, file.name, limits)
     return root if root.tag == "definitions" and root.namespace == FLOW_ELEMENT_NAMESPACE else None
 
 
-def _processes(root: Source, file: File, names: set[str], registry: Registry) -> Iterator[Model]:
+def _processes(
+    root: Source, file: File, names: set[str], registry: Registry, syntax_error: SyntaxCheck | None
+) -> Iterator[Model]:
     problems: list[Problem] = []
     for process in executable_processes(root, file.name):
         try:
@@ -170,11 +179,35 @@ def _processes(root: Source, file: File, names: set[str], registry: Registry) ->
             problems.extend(error.problems)
             continue
         problems.extend(_too_long(definition))
+        if syntax_error is not None:
+            problems.extend(_unreadable_scripts(process, "", syntax_error))
         yield Model(
             definition=definition, resource_name=file.name, picture=_picture(root, definition, file.name, names)
         )
     if problems:
         raise InvalidModel(file.name, problems)
+
+
+def _unreadable_scripts(source: Source, element_id: str, syntax_error: SyntaxCheck) -> Iterator[Problem]:
+    """Scripts of tasks and listeners that would fail whenever they ran."""
+    element_id = source.id or element_id
+    if source.tag == "script":
+        language = source.attributes.get("language") or source.attributes.get("scriptFormat", "")
+        yield from _unreadable(language, source, element_id, syntax_error)
+        return
+    for child in source.children:
+        if source.tag == "scriptTask" and child.tag == "script":
+            yield from _unreadable(source.attributes.get("scriptFormat", ""), child, element_id, syntax_error)
+        else:
+            yield from _unreadable_scripts(child, element_id, syntax_error)
+
+
+def _unreadable(language: str, script: Source, element_id: str, syntax_error: SyntaxCheck) -> Iterator[Problem]:
+    found = syntax_error(language.strip(), script.text)
+    if found:
+        yield Problem(
+            element_id=element_id, message=f"expected a script that can be read, found: {found}", line=script.line
+        )
 
 
 def _too_long(definition: Definition) -> Iterator[Problem]:

@@ -235,7 +235,7 @@ class RepositoryStore(Protocol):
         """Ask one or several things over one connection, without a transaction."""
         ...
 
-    def write(self, work: Callable[[RepositoryUnit], Reply], request_id: str = "") -> Reply:
+    def write(self, work: Callable[[RepositoryUnit], Reply], request_id: str = "", about: str = "") -> Reply:
         """Run `work` in one transaction and keep its reply under `request_id`.
 
         A request_id that is known gets its first reply without running `work`. A transaction that the database gave up

@@ -14,7 +14,8 @@ from typing import Final, Protocol
 
 import msgspec
 
-from engine.app.submitting import NOBODY, Bundles
+from engine.app.asks import NOBODY
+from engine.app.submitting import Bundles
 from engine.kernel.commands import ClaimTask, Command, CompleteTask, DelegateTask, ResolveTask, UpdateTask
 from engine.kernel.errors import NOT_FOUND, Refused, invalid
 from engine.kernel.state import Task

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Final, Protocol
+from typing import Protocol
 
+from engine.app.asks import NOBODY
 from engine.app.repository import Commands
 from engine.kernel.commands import Command, DeliverMessage
 from engine.kernel.errors import NOT_FOUND, Refused
 from engine.kernel.values import Value
-
-NOBODY: Final = "nobody"
-"""An id that nothing has: a command for it gets the first answer of its request, or NOT_FOUND."""
 
 
 class Bundles(Commands, Protocol):

@@ -16,7 +16,7 @@ from engine.app.asks import Ask
 from engine.app.batch import Batch, Outcome, World
 from engine.app.unit_of_work import DueJob, UnitOfWork
 from engine.kernel import commands as cmd
-from engine.kernel.errors import RESOURCE_EXHAUSTED, Refused
+from engine.kernel.errors import INVALID_ARGUMENT, RESOURCE_EXHAUSTED, Refused
 from mesh.db.errors import (
     CommitUnknown,
     ConnectionLost,
@@ -25,6 +25,7 @@ from mesh.db.errors import (
     DuplicateKey,
     StatementTooLarge,
     TransactionConflict,
+    ValueTooLong,
     classify,
 )
 from mesh.errors import Unavailable
@@ -301,7 +302,7 @@ class Writer(threading.Thread):
             unit = self._connected()
             try:
                 return run(unit)
-            except (DatabaseAway, CommitUnknown, StatementTooLarge):
+            except (DatabaseAway, CommitUnknown, StatementTooLarge, ValueTooLong):
                 raise
             except DatabaseError:
                 if monotonic() > deadline:
@@ -386,6 +387,8 @@ def _final(error: Exception) -> Exception:
         )
     if isinstance(error, StatementTooLarge):
         return Refused(RESOURCE_EXHAUSTED, "statement-too-large", f"{error} (limit: the server's max_allowed_packet)")
+    if isinstance(error, ValueTooLong):
+        return Refused(INVALID_ARGUMENT, "text-too-long", f"expected texts that fit their columns, found: {error}")
     if isinstance(error, DatabaseError):
         return unavailable(str(error))
     return error

@@ -1,5 +1,6 @@
 """Hardened XML to neutral sources: no entities, no network, bounded size and depth (OWASP's advice on XML)."""
 
+from dataclasses import dataclass
 from typing import Any, Final
 
 from lxml import etree
@@ -10,22 +11,31 @@ from engine.kernel.reading import EXTENSION_NAMESPACE, FLOW_ELEMENT_NAMESPACE, P
 BPMN: Final = "http://www.omg.org/spec/BPMN/20100524/MODEL"
 FAMILY: Final = ("http://camunda.org/schema/1.0/bpmn", "http://activiti.org/bpmn", "http://flowable.org/bpmn")
 """Namespaces of extension attributes; a later one wins where several are given (Flowable's own first)."""
-MAX_BYTES: Final = 10 * 1024 * 1024
-MAX_DEPTH: Final = 128
-_TOO_DEEP: Final = f"expected elements nested at most {MAX_DEPTH} deep (limit: model_depth), found more"
 
 
-def parse(data: bytes, resource: str) -> Source:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelLimits:
+    """Named bounds of one document; each can be moved by a setting of the engine."""
+
+    model_bytes: int = 10 * 1024 * 1024
+    model_depth: int = 128
+    """How deep elements may be nested. The library itself stops at 256."""
+
+    def too_deep(self) -> str:
+        """Say that a document goes deeper."""
+        return f"expected elements nested at most {self.model_depth} deep (limit: model_depth), found more"
+
+
+ACCEPTED: Final = ModelLimits(model_bytes=2**31, model_depth=256)
+"""For what was deployed already: a limit that was lowered since does not take it away."""
+
+
+def parse(data: bytes, resource: str, limits: ModelLimits | None = None) -> Source:
     """Parse a document into its root source. Raises InvalidModel naming the resource, the line and what was found."""
-    if len(data) > MAX_BYTES:
-        raise InvalidModel(
-            resource,
-            [
-                Problem(
-                    element_id="", message=f"expected at most {MAX_BYTES} bytes (limit: model_bytes), found {len(data)}"
-                )
-            ],
-        )
+    limits = limits or ModelLimits()
+    if len(data) > limits.model_bytes:
+        message = f"expected at most {limits.model_bytes} bytes (limit: model_bytes), found {len(data)}"
+        raise InvalidModel(resource, [Problem(element_id="", message=message)])
     parser = etree.XMLParser(
         resolve_entities=False,
         no_network=True,
@@ -40,18 +50,19 @@ def parse(data: bytes, resource: str) -> Source:
         line = error.lineno or 0
         # The library has a limit of its own, beyond ours.
         too_deep = "Excessive depth" in (error.msg or "")
-        message = _TOO_DEEP if too_deep else f"expected well-formed XML, found: {error.msg}"
+        message = limits.too_deep() if too_deep else f"expected well-formed XML, found: {error.msg}"
         raise InvalidModel(resource, [Problem(element_id="", message=message, line=line)]) from None
     if root.getroottree().docinfo.doctype:
         raise InvalidModel(
             resource, [Problem(element_id="", message="expected no document type declaration, found one")]
         )
-    return _source(root, resource, 0)
+    return _source(root, resource, 0, limits)
 
 
-def _source(element: Any, resource: str, depth: int) -> Source:
-    if depth > MAX_DEPTH:
-        raise InvalidModel(resource, [Problem(element_id="", message=_TOO_DEEP, line=element.sourceline or 0)])
+def _source(element: Any, resource: str, depth: int, limits: ModelLimits) -> Source:
+    if depth > limits.model_depth:
+        problem = Problem(element_id="", message=limits.too_deep(), line=element.sourceline or 0)
+        raise InvalidModel(resource, [problem])
     namespace, tag = _split(element.tag)
     plain: dict[str, str] = {}
     family: dict[str, dict[str, str]] = {}
@@ -69,7 +80,7 @@ def _source(element: Any, resource: str, depth: int) -> Source:
         namespace=_family(namespace),
         attributes=plain,
         extension=extension,
-        children=tuple(_source(child, resource, depth + 1) for child in element if isinstance(child.tag, str)),
+        children=tuple(_source(child, resource, depth + 1, limits) for child in element if isinstance(child.tag, str)),
         text=_text(element),
         line=element.sourceline or 0,
     )

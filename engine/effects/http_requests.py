@@ -10,9 +10,9 @@ from typing import Any, Final
 
 import httpx
 
-from engine.effects.addresses import AddressRefused, GuardedTransport, Resolver, resolve
 from engine.kernel import commands as cmd
 from engine.kernel.values import variables_of
+from mesh.addresses import AddressRefused, GuardedTransport, Resolver, resolve
 from mesh.settings import setting
 
 IDEMPOTENCY_HEADER: Final = "Idempotency-Key"

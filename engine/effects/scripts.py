@@ -62,6 +62,7 @@ _BEGIN: Final = """(function(t){const G=globalThis,S=JSON.stringify,K=Object.key
 i=JSON.parse(t),v=i.v,b={},c=[],h=(n,v)=>Object.defineProperty(G,n,{value:v,writable:true,configurable:true});
 b.__proto__=null;v.__proto__=null;
 """
+_READ_ONLY: Final = "(function(t){return function(){return ''}})"
 _DATES: Final = "for(const n of i.d)v[n]=new D(v[n]);\n"
 _BINARIES: Final = """for(const n of i.b){const x=v[n],u=new B(x.length/2);
 for(let k=0;k<u.length;k++)u[k]=parseInt(x.substr(2*k,2),16);v[n]=u}
@@ -151,6 +152,22 @@ class JavaScript:
         outcome = _decode(text)
         _carry_out(outcome, api)
         return outcome.get("r"), outcome["a"]
+
+    def syntax_error(self, language: str, source: str) -> str:
+        """Say why a script cannot be read, with the line; empty if it can, or if it is not ours to read."""
+        if language.lower() not in LANGUAGES or len(source) > self._limits.script_source_bytes:
+            return ""
+        run = ScriptRun(
+            seconds=self._limits.script_seconds,
+            memory_bytes=self._limits.script_memory_bytes,
+            prelude=_READ_ONLY,
+            document="",
+            # It is read as a whole before its first statement runs, which here is the end of it.
+            source=f"throw 0;{source}",
+            fields="",
+        )
+        kind, text = self._run(run)
+        return str(self._failure(text)) if kind == script_worker.FAILED and text.startswith("SyntaxError") else ""
 
     def _run(self, script: ScriptRun) -> tuple[bytes, str]:
         try:

@@ -15,6 +15,7 @@ from engine.kernel.handling import deliveries, instances, jobs, migration, modif
 from engine.kernel.joins import settle
 from engine.kernel.lifecycle import path_ended
 from engine.kernel.state import Tree
+from engine.kernel.texts import check_texts
 from engine.kernel.turn import Turn, expression_refusal
 from engine.kernel.values import Value
 
@@ -47,6 +48,7 @@ def decide(tree: Tree, command: cmd.Command, env: Env) -> Decision:
         ) from error
     except ExpressionError as error:
         raise expression_refusal(error, "") from error
+    check_texts(turn.events, command)
     return Decision(turn.events, reply or {})
 
 

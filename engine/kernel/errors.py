@@ -37,6 +37,14 @@ def invalid(reason: str, message: str, **facts: str) -> Refused:
     return Refused(INVALID_ARGUMENT, reason, message, **facts)
 
 
+def request_id_reused(request_id: str, first: str, now: str) -> Refused:
+    return invalid(
+        "request-id-reused",
+        f"expected request_id '{request_id}' to be new for '{now}', found another request answered by it: '{first}'",
+        request_id=request_id,
+    )
+
+
 def failed(reason: str, message: str, **facts: str) -> Refused:
     return Refused(FAILED_PRECONDITION, reason, message, **facts)
 

@@ -42,7 +42,9 @@ class CommentRows:
             connection.execute(insert(table).values(values))
             return {"comment": msgspec.to_builtins(made)}
 
-        return msgspec.convert(self._writes.run(work, request_id)["comment"], Comment)
+        return msgspec.convert(
+            self._writes.run(work, request_id, about=f"comment on {comment.task_id}")["comment"], Comment
+        )
 
     def of_task(self, task_id: str) -> list[Comment]:
         """Remarks and events of a task, newest first."""
@@ -61,7 +63,7 @@ class CommentRows:
             wanted = (table.c.id == comment_id, table.c.task_id == task_id, table.c.kind == COMMENT)
             return {"removed": connection.execute(delete(table).where(*wanted)).rowcount > 0}
 
-        return bool(self._writes.run(work, request_id)["removed"])
+        return bool(self._writes.run(work, request_id, about=f"remove comment {comment_id}")["removed"])
 
 
 def _comment(row: Row[Any]) -> Comment:

@@ -10,6 +10,7 @@ from typing import Any, Final
 import msgspec
 from sqlalchemy import Connection, delete, insert, select, update
 
+from engine.app.asks import request_of
 from engine.app.unit_of_work import EncodeEvents
 from engine.kernel import commands as cmd
 from engine.kernel import events as ev
@@ -17,6 +18,7 @@ from engine.kernel.commands import Command
 from engine.kernel.errors import ALREADY_EXISTS, PERMISSION_DENIED, Refused, failed, invalid, not_found
 from engine.kernel.handling.tasks import PENDING, RESOLVED
 from engine.kernel.state import Task
+from engine.kernel.texts import check_texts
 from engine.kernel.values import Variable
 from engine.storage import tables
 from engine.storage.codec import columns_of, encode_value
@@ -61,7 +63,7 @@ class StandaloneTaskRows:
             self._publish(desk)
             return {"task_id": made.id}
 
-        return self._writes.run(work, request_id)
+        return self._writes.run(work, request_id, about="create task")
 
     def apply(self, command: Command, request_id: str = "") -> Reply:
         """Carry out a command of the kernel on a standalone task. Refused as the kernel would."""
@@ -78,7 +80,7 @@ class StandaloneTaskRows:
                 self._apply(connection, command)
             return {}
 
-        return self._writes.run(work, request_id)
+        return self._writes.run(work, request_id, about="; ".join(map(request_of, commands)))
 
     def _apply(self, connection: Connection, command: Command) -> None:
         target: Any = command
@@ -110,7 +112,7 @@ class StandaloneTaskRows:
             self._publish(desk)
             return {}
 
-        return self._writes.run(work, request_id)
+        return self._writes.run(work, request_id, about=f"delete task {task_id}")
 
     def _desk(self, connection: Connection, task: Task) -> _Desk:
         return _Desk(connection, task, self._ids.root, self._now())
@@ -119,6 +121,7 @@ class StandaloneTaskRows:
         """Tell what happened, in the same transaction; one row for each task that it happened to."""
         tenant_id = desk.task.tenant_id
         for root_id, events in desk.events.items():
+            check_texts(events, None)
             command_id = self._ids.root()
             desk.connection.execute(
                 insert(tables.outbox).values(

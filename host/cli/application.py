@@ -14,6 +14,7 @@ from host.cli import (
     definitions,
     demo,
     deploy,
+    forms,
     instances,
     jobs,
     message,
@@ -53,6 +54,7 @@ app.command("signal", rich_help_panel=PROCESSES)(signal.signal)
 app.command("tasks", rich_help_panel=PEOPLE)(tasks.tasks)
 app.command("claim", rich_help_panel=PEOPLE)(claim.claim)
 app.command("complete", rich_help_panel=PEOPLE)(complete.complete)
+app.add_typer(forms.app, name="forms", rich_help_panel=PROCESSES)
 app.add_typer(jobs.app, name="jobs", rich_help_panel=OPERATIONS)
 app.command("migrate", rich_help_panel=OPERATIONS)(migrate.migrate)
 app.command("check", rich_help_panel=OPERATIONS)(check.check)

@@ -13,6 +13,7 @@ from flowloom.engine.v1.management_service_pb2_grpc import ManagementServiceStub
 from flowloom.engine.v1.repository_service_pb2_grpc import RepositoryServiceStub
 from flowloom.engine.v1.runtime_service_pb2_grpc import RuntimeServiceStub
 from flowloom.engine.v1.task_service_pb2_grpc import TaskServiceStub
+from flowloom.forms.v1.form_repository_service_pb2_grpc import FormRepositoryServiceStub
 from flowloom.history.v1.history_service_pb2_grpc import HistoryServiceStub
 
 from host.cli.output import complain
@@ -40,6 +41,7 @@ class Mesh:
     tasks: TaskServiceStub
     management: ManagementServiceStub
     history: HistoryServiceStub
+    forms: FormRepositoryServiceStub
 
 
 def ask(target: str, call: Callable[[Mesh], Awaitable[T]]) -> T:
@@ -84,5 +86,6 @@ async def _within(target: str, call: Callable[[Mesh], Awaitable[T]]) -> T:
                 tasks=TaskServiceStub(channel),
                 management=ManagementServiceStub(channel),
                 history=HistoryServiceStub(channel),
+                forms=FormRepositoryServiceStub(channel),
             )
         )

@@ -15,6 +15,8 @@ class Service(StrEnum):
     """What can be served alone."""
 
     ENGINE = "engine"
+    IDENTITY = "identity"
+    FORMS = "forms"
     HISTORY = "history"
     GATEWAY = "gateway"
 

@@ -6,7 +6,8 @@
     ├── ConnectionLost         the connection is gone, and the transaction with it: connect anew and try again
     │   └── CommitUnknown      it went while COMMIT was under way: look whether it happened
     ├── DatabaseAway           there is no connecting to it now
-    └── StatementTooLarge      a row is larger than the server takes
+    ├── StatementTooLarge      a row is larger than the server takes
+    └── ValueTooLong           a text is longer than its column
 
 What is none of these stays the driver's own error: a bug.
 """
@@ -48,6 +49,10 @@ class StatementTooLarge(DatabaseError):
     """One row does not fit into the largest packet that the server takes (`max_allowed_packet`)."""
 
 
+class ValueTooLong(DatabaseError):
+    """A text has more characters than its column; SQLite never says so."""
+
+
 _CONFLICT: Final = frozenset({1205, 1213, 1020, 1637, 3572, 1614})
 _DUPLICATE: Final = frozenset({1062, 1586, 1859})
 # Gone, shut down, killed, aborted; read-only after a failover: the address may lead to the new primary.
@@ -56,6 +61,7 @@ _LOST: Final = frozenset(
 )
 _AWAY: Final = frozenset({1040, 1042, 1043, 1129, 1130, 1203, 1226, 2002, 2003, 2005, 3159})
 _TOO_LARGE: Final = frozenset({1153, 1301})
+_TOO_LONG: Final = frozenset({1406})
 
 
 def classify(error: BaseException) -> DatabaseError | None:
@@ -82,6 +88,7 @@ def _mysql(error: pymysql.err.MySQLError) -> DatabaseError | None:
         (_LOST, ConnectionLost),
         (_AWAY, DatabaseAway),
         (_TOO_LARGE, StatementTooLarge),
+        (_TOO_LONG, ValueTooLong),
     ):
         if code in codes:
             return kind(text)

@@ -1,1 +1,1 @@
-"""What notify needs of other systems, behind the ports of its use cases."""
+"""The world outside: the bus, identity, mail servers, web services, and the process that renders templates."""

@@ -226,7 +226,9 @@ async def test_a_batch_takes_the_same_statements_and_round_trips_whatever_its_si
 def _settings(world: World, batch_messages: int) -> Any:
     from history.settings import HistoryDatabase, HistorySettings
 
-    bus = GroupSettings(batch_messages=batch_messages, retry_seconds=0.001, linger_seconds=0.0, poll_seconds=0.01)
+    bus = GroupSettings(
+        batch_messages=batch_messages, retry_seconds=0.001, away_seconds=0.001, linger_seconds=0.0, poll_seconds=0.01
+    )
     return HistorySettings(database=HistoryDatabase(url=world.url), bus=bus)
 
 

@@ -25,7 +25,9 @@ from mesh.local_channel import LocalChannel, LocalServer
 from tests.engine.kernel.harness import MemoryEngine
 
 SECONDS = 20.0
-QUICK = GroupSettings(retry_seconds=0.001, linger_seconds=0.0, poll_seconds=0.01, gap_patience_seconds=0.0)
+QUICK = GroupSettings(
+    retry_seconds=0.001, away_seconds=0.001, linger_seconds=0.0, poll_seconds=0.01, gap_patience_seconds=0.0
+)
 
 
 class ToldEngine(MemoryEngine):

@@ -85,6 +85,10 @@ def test_an_unknown_id_is_not_found(rest: httpx.Client, path: str) -> None:
             model("bad", '<userTask id="x" flowable:assignee="${a +}"/>', "s>x"),
             "line 4, element 'x': assignee: expected a value",
         ),
+        (
+            script("bad", "var a = 1;\nvar = 2;"),
+            "line 4, element 'x': expected a script that can be read, found: line 2",
+        ),
         (b'<!DOCTYPE d [<!ENTITY x SYSTEM "file:///etc/passwd">]><definitions>&x;</definitions>', "the document"),
     ],
 )

@@ -13,6 +13,7 @@ from engine.storage.codec import from_json, to_json
 from engine.storage.remark_tables import answer
 from engine.storage.repository.reading import STAMP, ConnectionReader
 from engine.storage.repository.writing import SqlUnit
+from engine.storage.small_writes import REQUEST, first_reply
 from engine.storage.tables import engine_property
 from mesh.db.database import Database
 from mesh.db.errors import ConnectionLost, DatabaseAway, DatabaseError, StatementTooLarge, classify
@@ -51,9 +52,10 @@ class SqlRepository:
         """Ask over one connection. Raises Unavailable."""
         return self._repeated(lambda: self._read(ask))
 
-    def write(self, work: Callable[[RepositoryUnit], Reply], request_id: str = "") -> Reply:
+    def write(self, work: Callable[[RepositoryUnit], Reply], request_id: str = "", about: str = "") -> Reply:
         """Run `work` in one transaction, or return what was answered to `request_id` before.
 
+        `about` says what is asked for: a request_id that was used for something else is refused (INVALID_ARGUMENT).
         Raises Refused (RESOURCE_EXHAUSTED for a file that the database does not take), Unavailable.
         """
         if len(request_id) > MAX_REQUEST_ID:
@@ -62,23 +64,24 @@ class SqlRepository:
             )
         # Without a request_id it needs a name too: if the answer to COMMIT is lost, the next attempt finds what it did.
         name = request_id or f"repository-{self._new_id()}"
-        return self._repeated(lambda: self._write(work, name))
+        return self._repeated(lambda: self._write(work, name, about))
 
     def _read(self, ask: Callable[[RepositoryReader], T]) -> T:
         with self._database.reader.connect() as connection:
             return ask(ConnectionReader(connection))
 
-    def _write(self, work: Callable[[RepositoryUnit], Reply], name: str) -> Reply:
+    def _write(self, work: Callable[[RepositoryUnit], Reply], name: str, about: str) -> Reply:
         with self._database.engine.begin() as connection:
             self._lock(connection)
             former = connection.scalar(select(answer.c.reply).where(answer.c.request_id == name))
             if former is not None:
-                found: Reply = from_json(former)
-                return found
+                return first_reply(dict(from_json(former)), name, about)
             reply = work(SqlUnit(connection))
             now = self._now()
             connection.execute(delete(answer).where(answer.c.created_at < now - self._retention))
-            connection.execute(insert(answer), {"request_id": name, "reply": to_json(reply), "created_at": now})
+            connection.execute(
+                insert(answer), {"request_id": name, "reply": to_json({**reply, REQUEST: about}), "created_at": now}
+            )
             return reply
 
     def _lock(self, connection: Connection) -> None:

@@ -148,3 +148,13 @@ def test_the_view_of_a_model_shows_elements_and_flows() -> None:
         False,
         "timer",
     )
+
+
+def test_the_bounds_of_a_document_can_be_moved() -> None:
+    model = bpmn(process())
+    small = xml.ModelLimits(model_bytes=100)
+    shallow = xml.ModelLimits(model_depth=1)
+
+    for limits, name in ((small, "model_bytes"), (shallow, "model_depth")):
+        with pytest.raises(Refused, match=rf"limit: {name}"):
+            read_models([File("m.bpmn", model)], REGISTRY, limits)

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from engine.effects.addresses import is_public
 from engine.effects.http_requests import HttpRequests, HttpSettings
 from engine.kernel import commands as cmd
+from mesh.addresses import is_public
 from tests.engine.effects.websites import answer, website
 
 OPEN = HttpSettings(http_allow_private_addresses=True)

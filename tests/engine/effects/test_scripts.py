@@ -325,3 +325,21 @@ def test_a_removed_variable_is_gone_at_once() -> None:
     assert value == [False, "undefined", {"kept": 3}]
     assert assigned == {}
     assert execution.other == [("remove", "outer"), ("remove local", "own")]
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        ("var a = 1;\nvar = 2", "line 2: SyntaxError: variable name expected"),
+        ("return 5", "line 1: SyntaxError: return not in a function"),
+        ("let x = 1; let x = 2", "line 1: SyntaxError: invalid redefinition of lexical identifier"),
+        ("while (true) {}", ""),
+        ("unknown.name = 1", ""),
+    ],
+)
+def test_a_script_that_cannot_be_read_is_told_without_running_it(source: str, expected: str) -> None:
+    assert JavaScript().syntax_error("JavaScript", source) == expected
+
+
+def test_a_script_of_another_language_is_not_read() -> None:
+    assert JavaScript().syntax_error("groovy", "def x = ]") == ""

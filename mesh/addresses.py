@@ -44,11 +44,22 @@ async def resolve(host: str, port: int) -> Sequence[str]:
 class GuardedTransport(httpx.AsyncBaseTransport):
     """Checks the address of each request, those after a redirect included, and connects to no other."""
 
-    def __init__(self, inner: httpx.AsyncBaseTransport, *, allow_private: bool, resolver: Resolver = resolve) -> None:
-        """`inner` must not keep connections: they would be shared by names that only have the address in common."""
+    def __init__(
+        self,
+        inner: httpx.AsyncBaseTransport,
+        *,
+        allow_private: bool,
+        resolver: Resolver = resolve,
+        setting: str = "http_allow_private_addresses",
+    ) -> None:
+        """`inner` must not keep connections: they would be shared by names that only have the address in common.
+
+        `setting` is named where an address is refused.
+        """
         self._inner = inner
         self._allow_private = allow_private
         self._resolver = resolver
+        self._setting = setting
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send the request to an address that was checked. Raises AddressRefused, or httpx's errors."""
@@ -73,7 +84,7 @@ class GuardedTransport(httpx.AsyncBaseTransport):
                 return address
         raise AddressRefused(
             f"expected a public address, found host '{host}' at {', '.join(addresses) or 'none'} "
-            "(setting: http_allow_private_addresses)"
+            f"(setting: {self._setting})"
         )
 
     async def aclose(self) -> None:

@@ -1,0 +1,1 @@
+"""The use cases of forms: deploying definitions, submitting values, asking for both."""

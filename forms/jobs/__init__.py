@@ -1,0 +1,1 @@
+"""What forms does by the clock."""

@@ -1,0 +1,1 @@
+"""Forms' tables, and the statements on them."""

@@ -1,0 +1,35 @@
+"""What the bus calls: decodes a batch and has it recorded."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Final, TypeAlias
+
+from mesh.bus.message import Message
+from notify.effects.events import decode
+from notify.model.happenings import Told
+
+Record: TypeAlias = Callable[[Sequence[Told]], Awaitable[None]]
+
+INLINE_BYTES: Final = 256 * 1024
+"""A batch with more payload than this is decoded in a thread, so that the event loop goes on answering."""
+
+
+class Consumer:
+    """A `mesh.bus.ports.Handler`."""
+
+    def __init__(self, record: Record) -> None:
+        self._record = record
+
+    async def __call__(self, messages: Sequence[Message]) -> None:
+        """Record the batch. Raises what decoding raises, or Unavailable while the database is away."""
+        if sum(len(message.payload) for message in messages) > INLINE_BYTES:
+            batch = await asyncio.to_thread(_decode_all, messages)
+        else:
+            batch = _decode_all(messages)
+        await self._record(batch)
+
+
+def _decode_all(messages: Sequence[Message]) -> list[Told]:
+    return [decode(message) for message in messages]

@@ -1,0 +1,1 @@
+"""Notify's own database. Knows the records and nothing of channels or contracts."""
