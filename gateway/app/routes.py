@@ -123,7 +123,8 @@ def _rest_roots(snapshot: Snapshot) -> Iterator[Json]:
             roots.setdefault(alias.prefix, roots[alias.target])
     for root, cluster in sorted(roots.items(), reverse=True):
         yield {
-            "match": {"prefix": root},
+            # `/docs` and `/docs/parts/page.js`, but not `/docsets`.
+            "match": {"path_separated_prefix": root.rstrip("/")},
             "route": {"cluster": cluster, "timeout": "0s", "idle_timeout": seconds(snapshot.limits.idle_seconds)},
         }
 
