@@ -14,27 +14,19 @@ from engine.app.starting import StartAsk, Started
 from engine.kernel.state import COMPLETED
 from engine.kernel.values import STRING, Variable
 from engine.rpc import mapping_lists
+from engine.rpc.context import PROCESS_MANAGE, named_user, own_tenant, tenant_asked
 from engine.rpc.errors import invalid_request
-from engine.rpc.mapping_instances import Migration, not_offered, plain_variables
+from engine.rpc.mapping_instances import Migration, plain_variables
 from engine.rpc.variables import read_variables
 
-_NOT_OFFERED = (
-    "callback_id",
-    "callback_type",
-    "reference_id",
-    "reference_type",
-)
 Starts: TypeAlias = pb.StartProcessInstanceRequest
 
 
 def start(request: Starts, caller: str) -> StartAsk:
-    """Return what is asked. Raises InvalidArgument for a bad variable, Unimplemented for what is not offered.
+    """Return what is asked. Raises InvalidArgument for a bad variable.
 
     The fields of a start form become variables like the others, and the outcome becomes the variable of that name.
     """
-    for field in _NOT_OFFERED:
-        if getattr(request, field):
-            raise not_offered(field, f"a process instance's {field}")
     variables = read_variables(request.variables) if request.variables else {}
     if request.start_form_variables:
         variables |= read_variables(request.start_form_variables, "start_form_variables")
@@ -46,15 +38,20 @@ def start(request: Starts, caller: str) -> StartAsk:
         key=request.process_definition_key,
         message=request.message,
         version=request.version if request.HasField("version") else None,
-        tenant_id=request.tenant_id,
+        # An id says by itself whose definition it is.
+        tenant_id=(own_tenant if request.process_definition_id else tenant_asked)(request.tenant_id),
         name=request.name,
         business_key=request.business_key,
         business_status=request.business_status,
         variables=variables,
         transient_variables=read_variables(transient, "transient_variables") if transient else {},
-        user_id=request.start_user_id or caller,
-        override_tenant_id=request.override_definition_tenant_id,
+        user_id=named_user(request.start_user_id, PROCESS_MANAGE) if request.start_user_id else caller,
+        override_tenant_id=own_tenant(request.override_definition_tenant_id),
         return_variables=request.return_variables,
+        callback_id=request.callback_id,
+        callback_type=request.callback_type,
+        reference_id=request.reference_id,
+        reference_type=request.reference_type,
         request_id=request.request_id,
     )
 
@@ -76,7 +73,7 @@ def correlate(request: pb.CorrelateMessageRequest, caller: str) -> CorrelateAsk:
         name=request.message_name,
         process_instance_id=request.process_instance_id,
         business_key=request.business_key,
-        tenant_id=request.tenant_id,
+        tenant_id=tenant_asked(request.tenant_id),
         variables=read_variables(request.variables),
         transient_variables=read_variables(request.transient_variables, "transient_variables"),
         user_id=caller,
@@ -106,7 +103,7 @@ def signal(request: pb.SendSignalRequest, caller: str) -> SignalAsk:
     return SignalAsk(
         name=request.signal_name,
         process_instance_id=request.process_instance_id,
-        tenant_id=request.tenant_id,
+        tenant_id=tenant_asked(request.tenant_id),
         variables=read_variables(request.variables),
         awaited=not getattr(request, "async"),
         user_id=caller,
@@ -120,6 +117,6 @@ def migration_target(request: Migration) -> MigrationTarget:
         definition_id=request.to_process_definition_id,
         key=request.to_process_definition_key,
         version=request.to_process_definition_version if request.HasField("to_process_definition_version") else None,
-        tenant_id=request.to_process_definition_tenant_id,
+        tenant_id=tenant_asked(request.to_process_definition_tenant_id),
         variables=plain_variables(request.process_instance_variables, "process_instance_variables"),
     )
