@@ -72,6 +72,8 @@ PUBLIC_SERVICES: Final = (authorization.SERVICE, rate_limits.SERVICE, discovery.
 _PACKAGE: Final = "flowloom"
 #: Contracts that no service has for itself: who serves them.
 _SERVED_BY: Final = MappingProxyType({"events": "engine"})
+#: Contracts that are for others to serve: the mesh is their client.
+_ASKED_OF_OTHERS: Final = "flowloom.saga."
 #: The part of the mesh that knows who somebody is, and where its contract publishes the keys.
 _KEYS: Final = Keys(cluster="identity", service="flowloom.identity.v1.AccessService", path="/.well-known/jwks.json")
 _GATEWAY: Final = "gateway"
@@ -184,7 +186,9 @@ class GatewayService:
             ours = version(_PACKAGE)
         except PackageNotFoundError:
             ours = "0"
-        return openapi(self._descriptors, read_contract(self._descriptors), version=ours)
+        contract = read_contract(self._descriptors)
+        served = [service for service in contract.services if not service.startswith(_ASKED_OF_OTHERS)]
+        return openapi(self._descriptors, contract, served, version=ours)
 
 
 class StandaloneEdge:

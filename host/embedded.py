@@ -15,7 +15,9 @@ import httpx
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
 
 from gateway.service import Endpoint, EnvoyProcess, GatewaySettings, edge_snapshot, open_edge, read_contract
+from host.edge import GATEWAY, gateway_beside, issuer_of
 from host.services import SERVICES, Service, Surroundings
+from mesh.access.settings import AccessSettings
 from mesh.cache.settings import CacheSettings
 from mesh.cache.two_level import Caches
 from mesh.channels import Channels
@@ -96,6 +98,8 @@ class EmbeddedMesh:
             await service.start()
             service.add_to(self._server.registrar)
             self._server.readiness.add_probe(name, service.probe)
+        gateway = self._services[GATEWAY] = gateway_beside(self._channels, self._gateway_settings, descriptors)
+        gateway.add_to(self._server.registrar)
         self.grpc_address = await self._server.start()
         await self._until_ready(self._server)
         self._observation = ObservationPort(registry, self._server.readiness)
@@ -106,7 +110,13 @@ class EmbeddedMesh:
     async def _start_edge(self, descriptors: bytes) -> None:
         host, _, port = self.grpc_address.rpartition(":")
         here = [Endpoint(address=host, port=int(port))]
-        snapshot = edge_snapshot(self._gateway_settings, read_contract(descriptors), dict.fromkeys(SERVICES, here))
+        access = load(AccessSettings, self._environment, "FLOWLOOM_ACCESS_")
+        snapshot = edge_snapshot(
+            self._gateway_settings,
+            read_contract(descriptors),
+            dict.fromkeys([*SERVICES, GATEWAY], here),
+            **issuer_of(access),
+        )
         self._edge = open_edge(self._gateway_settings, snapshot)
         await self._edge.start()
         rest_address = f"http://{self._gateway_settings.address}:{self._gateway_settings.port}"
@@ -176,6 +186,7 @@ def embedded_environment(options: MeshOptions, environment: Mapping[str, str]) -
         url = options.database_urls.get(name, "")
         if url or key not in completed:
             completed[key] = url or f"sqlite:///{options.data_directory / name}.db"
+    completed.setdefault("FLOWLOOM_ACCESS_MODE", "off")
     if options.manual_jobs:
         completed["FLOWLOOM_ENGINE_JOBS_MANUAL_JOBS"] = "true"
     return completed

@@ -1,7 +1,7 @@
 """The REST interface as OpenAPI 3.1, made from the descriptor set: bindings, comments, statuses, access."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
 from google.protobuf import descriptor_pb2, descriptor_pool
@@ -23,18 +23,18 @@ _QUERY_DEPTH: Final = 2
 _SECURITY: Final[Json] = {
     "token": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT", "description": "The access token of a login."},
     "password": {"type": "http", "scheme": "basic", "description": "User id and password."},
-    "apiToken": {"type": "http", "scheme": "bearer", "description": "An API token: it begins with flw_."},
+    "apiToken": {"type": "http", "scheme": "bearer", "description": "An API token: it begins with flt_."},
     "apiKey": {"type": "apiKey", "in": "header", "name": "x-api-key", "description": "An API token, too."},
 }
 
 
-def openapi(descriptors: bytes, contract: Contract, *, version: str) -> Json:
-    """Return the document for all methods of ours that have a REST binding.
+def openapi(descriptors: bytes, contract: Contract, services: Iterable[str], *, version: str) -> Json:
+    """Return the document for all methods of these services that have a REST binding.
 
     `descriptors` are the bytes of the set that the contract was read from, comments included.
     """
     files = descriptor_pb2.FileDescriptorSet.FromString(descriptors).file
-    return _Document(Comments(files), contract).written(version)
+    return _Document(Comments(files), contract).written(services, version)
 
 
 class _Document:
@@ -46,13 +46,13 @@ class _Document:
         for file in descriptor_pb2.FileDescriptorSet.FromString(contract.descriptors).file:
             self._pool.Add(file)
 
-    def written(self, version: str) -> Json:
+    def written(self, services: Iterable[str], version: str) -> Json:
         paths: dict[str, Json] = {}
         shapes: dict[str, str] = {}
         tags = []
-        for service in self._contract.services:
+        for service in services:
             bound = [method for method in self._contract.methods_of(service) if method.bindings]
-            if not service.startswith(_PACKAGE) or not bound:
+            if not bound:
                 continue
             tags.append({"name": _tag(service), "description": self._comments.of(service)})
             for method in bound:

@@ -31,7 +31,7 @@ from mesh.testing.ports import free_port
 from tests.gateway.edges import MAX_BODY_BYTES, client_of, sample_snapshot, until
 from tests.gateway.sample_service import SERVICE, SampleServer
 
-API_TOKEN = "flw_kermits-token"
+API_TOKEN = "flt_kermits-token"
 
 
 class SigningKey:
