@@ -5,6 +5,9 @@ const VERBS = ["get", "post", "put", "patch", "delete"];
 const MAX_DEPTH = 5;
 let api = null;
 
+// Comments are broken into lines where their file is full; paragraphs and lists stay.
+const prose = (text) => (text || "").replace(/([^\n])\n(?!\n|[-*] )/g, "$1 ");
+
 function make(tag, options, ...children) {
   const element = Object.assign(document.createElement(tag), options || {});
   element.append(...children.filter((child) => child !== null && child !== undefined));
@@ -40,7 +43,7 @@ function fieldsTable(schema) {
   const properties = Object.entries(resolved(schema).properties || {});
   if (properties.length === 0) return null;
   const rows = properties.map(([name, inner]) =>
-    make("tr", {}, make("td", {}, name), make("td", {}, typeName(inner)), make("td", {}, inner.description || "")));
+    make("tr", {}, make("td", {}, name), make("td", {}, typeName(inner)), make("td", {}, prose(inner.description))));
   return make("table", {}, headline("field", "type", "meaning"), ...rows);
 }
 
@@ -78,13 +81,13 @@ async function send(verb, path, inputs, bodyText, output) {
 
 function details(verb, path, operation) {
   const inputs = [];
-  const parts = [make("p", {}, operation.description || "")];
+  const parts = [make("p", {}, prose(operation.description))];
   if ((operation.parameters || []).length) {
     const rows = operation.parameters.map((parameter) => {
       const input = make("input", { placeholder: parameter.required ? "required" : "", ariaLabel: parameter.name });
       inputs.push({ parameter, input });
       return make("tr", {}, make("td", {}, parameter.name), make("td", {}, parameter.in),
-        make("td", {}, typeName(parameter.schema)), make("td", {}, parameter.description || ""), make("td", {}, input));
+        make("td", {}, typeName(parameter.schema)), make("td", {}, prose(parameter.description)), make("td", {}, input));
     });
     parts.push(make("h3", {}, "Parameters"),
       make("table", {}, headline("name", "in", "type", "meaning", "value"), ...rows));
@@ -138,8 +141,16 @@ function show() {
   for (const { tag, elements } of groups.values()) {
     byId("tags").append(make("a", { href: "#" + tag.name }, tag.name, make("span", {}, String(elements.length))));
     byId("operations").append(make("section", { id: tag.name },
-      make("h2", {}, tag.name), make("p", { className: "about" }, tag.description || ""), ...elements));
+      make("h2", {}, tag.name), make("p", { className: "about" }, prose(tag.description)), ...elements));
   }
+}
+
+// A link to an operation (#Task.ListTasks) opens it.
+function follow() {
+  const wanted = byId(decodeURIComponent(location.hash.slice(1)));
+  if (wanted === null) return;
+  if (wanted.tagName === "DETAILS") wanted.open = true;
+  wanted.scrollIntoView();
 }
 
 function search() {
@@ -163,6 +174,7 @@ async function login() {
 }
 
 byId("search").addEventListener("input", search);
+addEventListener("hashchange", follow);
 byId("login").addEventListener("click", login);
-fetch("/docs/openapi.json").then((answer) => answer.json()).then((found) => { api = found; show(); })
+fetch("/docs/openapi.json").then((answer) => answer.json()).then((found) => { api = found; show(); follow(); })
   .catch((failure) => { byId("operations").textContent = "The description cannot be read: " + failure; });
