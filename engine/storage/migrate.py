@@ -11,7 +11,7 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, MetaData
 
-from engine.storage import remark_tables, tables
+from engine.storage import relay_tables, remark_tables, tables
 from mesh.db.database import Database
 
 VERSION_TABLE: Final = "alembic_version_engine"
@@ -23,7 +23,8 @@ _STATEMENT_LOCK_SECONDS: Final = 10
 
 def target_metadata() -> MetaData:
     """All tables of the engine."""
-    assert remark_tables.comment.metadata is tables.metadata, "the engine's tables share one metadata"
+    for table in (remark_tables.comment, relay_tables.relay_fact):
+        assert table.metadata is tables.metadata, "the engine's tables share one metadata"
     return tables.metadata
 
 
