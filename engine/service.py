@@ -4,7 +4,7 @@ Everything is wired here, by constructor; nothing else of the engine knows more 
 """
 
 import asyncio
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from importlib.metadata import version
 from typing import Final, cast
@@ -15,12 +15,14 @@ from flowloom.engine.v1 import (
     management_service_pb2_grpc,
     repository_service_pb2_grpc,
     runtime_service_pb2_grpc,
+    saga_service_pb2_grpc,
     task_service_pb2_grpc,
 )
 from flowloom.events.v1 import dead_letter_service_pb2_grpc
 from prometheus_client import CollectorRegistry
 
 from engine.app.archives import DeploymentLimits
+from engine.app.asking import AskedCommands, AskedStandaloneTasks, NoGroups, UserGroups
 from engine.app.batch import World
 from engine.app.correlation import Correlation
 from engine.app.dead_letters import DeadLetterDeeds
@@ -33,6 +35,10 @@ from engine.app.group_commit import GroupCommit
 from engine.app.instance_changes import InstanceChanges
 from engine.app.operations import EngineFacts, JobOperations, ManualControl, capabilities_of
 from engine.app.relaying import Relay
+from engine.app.sagas.completion import Completions, Participants
+from engine.app.sagas.operations import SagaOperations
+from engine.app.sagas.orchestrator import Orchestrator
+from engine.app.sagas.settings import SagaSettings
 from engine.app.signalling import Signalling
 from engine.app.standalone import TaskCommands
 from engine.app.starting import Starting
@@ -44,22 +50,26 @@ from engine.bpmn.xml import ModelLimits
 from engine.effects.business_events import BusinessEvents, history_headers
 from engine.effects.events import encode_events
 from engine.effects.http_requests import HttpRequests, HttpSettings
+from engine.effects.saga_participants import RpcParticipants
 from engine.effects.scripts import LANGUAGES, JavaScript, ScriptLimits
 from engine.jobs.executor import JobExecutor
 from engine.jobs.outside import OutsideWork
 from engine.jobs.pruning import OutboxPruning
 from engine.jobs.relaying import OutboxRelay
+from engine.jobs.sagas import SagaExecutor
 from engine.jobs.settings import JobSettings, RelaySettings
 from engine.kernel import registry as kernel_registry
 from engine.kernel.env import Limits
 from engine.rpc.batch_stream import StreamTerms
+from engine.rpc.context import CallersRights
 from engine.rpc.dead_letter_service import DeadLetterService
 from engine.rpc.external_worker_service import ExternalWorkerService
 from engine.rpc.management_service import ManagementService
 from engine.rpc.repository_service import RepositoryService
 from engine.rpc.runtime_service import RuntimeService
+from engine.rpc.saga_service import SagaService
 from engine.rpc.task_service import TaskService
-from engine.settings import DefinitionSettings, LimitSettings, ScriptSettings, StreamSettings
+from engine.settings import DefinitionSettings, LimitSettings, ScriptSettings, StreamSettings, TaskSettings
 from engine.storage import migrate
 from engine.storage.codec import decode_value
 from engine.storage.comments import CommentRows
@@ -77,6 +87,7 @@ from engine.storage.queries.service import SqlQueries
 from engine.storage.relay_facts import RelayFacts
 from engine.storage.relay_tables import dead_letter
 from engine.storage.repository.store import SqlRepository
+from engine.storage.sagas.store import SqlSagas
 from engine.storage.small_writes import SmallWrites
 from engine.storage.standalone_tasks import StandaloneTaskRows
 from engine.storage.unit_of_work import SqlUnitOfWork
@@ -111,6 +122,8 @@ class EngineSettings:
     definitions: DefinitionSettings = field(default_factory=DefinitionSettings)
     streams: StreamSettings = field(default_factory=StreamSettings)
     relay: RelaySettings = field(default_factory=RelaySettings)
+    tasks: TaskSettings = field(default_factory=TaskSettings)
+    sagas: SagaSettings = field(default_factory=SagaSettings)
 
 
 class EngineService:
@@ -127,9 +140,16 @@ class EngineService:
         registry: CollectorRegistry | None = None,
         draining: asyncio.Event | None = None,
         ids: IdSource | None = None,
+        groups: UserGroups | None = None,
         broker: EventBus | None = None,
     ) -> None:
-        """Wire everything; nothing is opened yet. `draining` ends long streams when the server stops."""
+        """Wire everything; nothing is opened yet. `draining` ends long streams when the server stops.
+
+        `groups` tells the groups of users who are not the caller; without it they are in none. `broker`: the bus
+        between processes; its owner stops it.
+        """
+        self._groups = groups or NoGroups()
+        self._rights = CallersRights(tasks_restricted=settings.tasks.restricted)
         ids = ids or IdSource()
         elements = kernel_registry.load()
         self._database = open_database(settings.database)
@@ -167,21 +187,71 @@ class EngineService:
                 retry_max_seconds=limits.retry_max_seconds,
             ),
         )
+        self._participants = Participants()
+        owner = f"engine-{ids.root()}"
+        world = replace(world, completions=self._completions(settings.sagas, owner, ids))
         self._commit = GroupCommit(
             lambda: SqlUnitOfWork(self._database),
             world,
             settings.commit,
             writers=1 if self._database.is_sqlite else WRITERS_ON_MYSQL,
         )
-        self._queries = SqlQueries(self._database, self._definitions.compiled, clock, settings.database.readers)
+        self._asked = AskedCommands(self._commit, self._rights)
+        self._queries = SqlQueries(
+            self._database, self._definitions.compiled, clock, settings.database.readers, self._rights
+        )
         self._wire_events(settings, clock, registry, broker)
         self._terms = StreamTerms(window=settings.streams.in_flight, draining=draining or asyncio.Event())
         self._wire_repository(settings.limits, scripts, store, elements, clock, ids)
         self._wire_runtime(clock, ids, retention)
         self._wire_jobs(settings, clock, ids, elements)
+        self._wire_sagas(settings.sagas, clock, ids, owner, manual=settings.jobs.manual_jobs)
         self._commit.listen(lambda _: self._outbox.wake())
         self._commit.listen(self._executor.on_committed)
         self._commit.listen(self._streams.on_committed)
+        self._commit.listen(self._saga_executor.on_committed)
+
+    def _completions(self, settings: SagaSettings, owner: str, ids: IdSource) -> Completions:
+        # The orchestrator is wired later; until it is there nothing is committed.
+        return Completions(
+            self._participants,
+            owner=owner,
+            new_id=ids.root,
+            lease=timedelta(seconds=settings.lease_seconds),
+            has_room=lambda: self.orchestrator.room > 0,
+        )
+
+    def _wire_sagas(self, settings: SagaSettings, clock: Clock, ids: IdSource, owner: str, *, manual: bool) -> None:
+        store = SqlSagas(self._commit.transact, encode_events=encode_events, new_id=ids.root, now=clock.now)
+        self._saga_rpc = RpcParticipants()
+        self.orchestrator = Orchestrator(
+            store=store,
+            commands=self._commit,
+            builders={},
+            performers={},
+            remote=self._saga_rpc,
+            now=clock.now,
+            new_id=ids.root,
+            owner=owner,
+            settings=settings,
+        )
+        self.orchestrator.on_published = self._outbox.wake
+        self._saga_executor = SagaExecutor(
+            orchestrator=self.orchestrator,
+            store=store,
+            participants=self._participants,
+            now=clock.now,
+            settings=settings,
+            manual=manual,
+        )
+        operations = SagaOperations(
+            store=store,
+            orchestrator=self.orchestrator,
+            participants=self._participants,
+            now=clock.now,
+            new_id=ids.root,
+        )
+        self._sagas = SagaService(operations, self._queries)
 
     def _wire_events(
         self, settings: EngineSettings, clock: Clock, registry: CollectorRegistry | None, broker: EventBus | None
@@ -237,11 +307,13 @@ class EngineService:
         clock: Clock,
         ids: IdSource,
     ) -> None:
-        self._changes = DefinitionChanges(store, self._definitions, self._commit, now=clock.now, new_id=ids.root)
+        self._changes = DefinitionChanges(
+            store, self._definitions, self._commit, now=clock.now, new_id=ids.root, rights=self._rights
+        )
         deployments = Deployments(
             store,
             self._definitions,
-            self._commit,
+            self._asked,
             elements,
             now=clock.now,
             new_id=ids.root,
@@ -251,30 +323,33 @@ class EngineService:
                 model=ModelLimits(model_bytes=limits.model_bytes, model_depth=limits.model_depth),
             ),
             syntax_error=scripts.syntax_error,
+            rights=self._rights,
         )
-        self._repository = RepositoryService(deployments, self._changes, self._definitions, self._queries)
+        self._repository = RepositoryService(deployments, self._changes, self._definitions, self._queries, self._groups)
 
     def _wire_runtime(self, clock: Clock, ids: IdSource, retention: timedelta) -> None:
-        starting = Starting(self._commit, self._definitions, self._queries, ids.root)
+        asked = self._asked
+        starting = Starting(asked, self._definitions, self._queries, ids.root, self._rights)
         self._commit.listen(starting.committed)
         self._runtime = RuntimeService(
             starting,
-            InstanceChanges(self._commit, self._definitions, self._queries),
-            ExecutionVariables(self._commit, self._queries),
-            Signalling(self._commit, self._queries),
-            Correlation(self._commit, self._queries, starting),
+            InstanceChanges(asked, self._definitions, self._queries, self._rights),
+            ExecutionVariables(asked, self._queries),
+            Signalling(asked, self._queries),
+            Correlation(asked, self._queries, starting),
             self._queries,
             self._terms,
         )
         writes = SmallWrites(self._database, clock, retention)
         standalone = StandaloneTaskRows(writes, ids, clock.now, encode_events)
-        commands = TaskCommands(self._commit, standalone, self._outbox.wake)
+        commands = TaskCommands(asked, AskedStandaloneTasks(standalone, self._rights), self._outbox.wake)
         self._tasks = TaskService(
             commands,
-            TaskVariables(commands, self._queries),
+            TaskVariables(commands, self._queries, self._rights),
             TaskRemarks(CommentRows(writes, ids, clock.now), self._queries),
             self._queries,
             self._terms,
+            self._groups,
         )
 
     def _wire_jobs(
@@ -303,10 +378,10 @@ class EngineService:
             now=clock.now,
             settings=settings.jobs,
         )
-        work = ExternalWork(commands=self._commit, leases=leases, now=clock.now)
+        work = ExternalWork(commands=self._asked, leases=leases, now=clock.now, rights=self._rights)
         self._streams = JobStreams(work, now=clock.now)
         self._workers = ExternalWorkerService(work, self._streams, self._queries, self._terms)
-        operations = JobOperations(queries=self._queries, commands=self._commit, runs=self._executor, now=clock.now)
+        operations = JobOperations(queries=self._queries, commands=self._asked, runs=self._executor, now=clock.now)
         control = ManualControl(
             clock=clock,
             runs=self._executor,
@@ -336,6 +411,7 @@ class EngineService:
         self._executor.start()
         if self._relayed or await self._has_derived():
             await self._begin_relay()
+        await self._saga_executor.start()
         self._pruning.start()
 
     async def _has_derived(self) -> bool:
@@ -358,6 +434,7 @@ class EngineService:
         task_service_pb2_grpc.add_TaskServiceServicer_to_server(self._tasks, server)
         management_service_pb2_grpc.add_ManagementServiceServicer_to_server(self._management, server)
         dead_letter_service_pb2_grpc.add_DeadLetterServiceServicer_to_server(self._dead_letters, server)
+        saga_service_pb2_grpc.add_SagaServiceServicer_to_server(self._sagas, server)
         external_worker_service_pb2_grpc.add_ExternalWorkerServiceServicer_to_server(self._workers, server)
 
     async def probe(self) -> None:
@@ -369,6 +446,7 @@ class EngineService:
         """End in good order: what is under way is finished, what waits is carried out."""
         await self._pruning.stop()
         await self._executor.stop()
+        await self._saga_executor.stop()
         await self._commit.stop()
         await self._relay.stop()
         if not self._relayed:
@@ -376,5 +454,6 @@ class EngineService:
         await self._outbox.stop()
         await self._facts.close()
         await self._http.aclose()
+        await self._saga_rpc.aclose()
         await asyncio.to_thread(self._queries.close)
         self._database.close()

@@ -50,8 +50,9 @@ class Service(Protocol):
 class Surroundings:
     """What a service is given of its process.
 
-    `caches` are the process's own. `channels` lead to the other services, in process where they are co-hosted. `bus`
-    is what consumers read from: the engine's own where it is co-hosted, None where there is none.
+    `caches` are the process's own. `channels` lead to the other services, in process where they are co-hosted.
+    `broker` is the bus between processes, if there is one. `bus` is what consumers read from: the broker, or else the
+    engine's own where it is co-hosted, None where there is none.
     """
 
     environment: Mapping[str, str]
@@ -60,6 +61,7 @@ class Surroundings:
     draining: asyncio.Event
     channels: Channels
     caches: Caches
+    broker: EventBus | None = None
     bus: EventBus | None = None
 
 
@@ -72,6 +74,7 @@ def _engine(around: Surroundings) -> Service:
         clock=around.clock,
         registry=around.registry,
         draining=around.draining,
+        broker=around.broker,
     )
     around.bus = engine.bus
     return engine
@@ -91,12 +94,13 @@ def _identity(around: Surroundings) -> Service:
 
 
 def _bus_for(service: str, around: Surroundings) -> EventBus:
-    if around.bus is None:
+    bus = around.bus or around.broker
+    if bus is None:
         raise RuntimeError(
-            f"expected a service that needs no broker, found {service}: it reads the engine's events from the embedded "
-            "bus and runs with the engine in one process (flowloom up)"
+            f"expected FLOWLOOM_BUS_URL to name a broker (kafka://host:port), found none: {service} reads the engine's "
+            "events, and without a broker it runs with the engine in one process (flowloom up)"
         )
-    return around.bus
+    return bus
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

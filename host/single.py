@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields, replace
 from gateway.service import Endpoint, GatewaySettings, edge_snapshot, open_edge, read_contract
 from host.embedded import descriptor_set, process_registry
 from host.services import SERVICES, Hosted, Surroundings
+from mesh.bus.settings import BusSettings, open_bus
 from mesh.cache.settings import CacheSettings
 from mesh.cache.two_level import Caches
 from mesh.channels import Channels
@@ -46,6 +47,7 @@ async def _serve(name: str, hosted: Hosted, environment: Mapping[str, str]) -> N
     server = MeshServer(settings, observe=RpcMetrics(registry), descriptor_set=descriptor_set())
     channels = Channels(addresses=load(Addresses, environment, "FLOWLOOM_ADDRESS_").given())
     caches = Caches(load(CacheSettings, environment, "FLOWLOOM_CACHE_"), registry, alone=False)
+    broker = open_bus(load(BusSettings, environment, "FLOWLOOM_BUS_"), registry=registry)
     service = hosted.build(
         Surroundings(
             environment=environment,
@@ -54,6 +56,7 @@ async def _serve(name: str, hosted: Hosted, environment: Mapping[str, str]) -> N
             draining=server.draining,
             channels=channels,
             caches=caches,
+            broker=broker,
         )
     )
     signalled = asyncio.ensure_future(until_signalled())
@@ -70,6 +73,8 @@ async def _serve(name: str, hosted: Hosted, environment: Mapping[str, str]) -> N
     finally:
         await observation.stop()
         await service.stop()
+        if broker is not None:
+            await broker.stop()
         await channels.close()
         await caches.stop()
 

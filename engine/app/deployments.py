@@ -9,6 +9,7 @@ from typing import Any, Final
 import msgspec
 
 from engine.app.archives import DeploymentLimits, File
+from engine.app.asking import RightsOfCaller, nobody_asks
 from engine.app.definitions import DefinitionCache
 from engine.app.models import MAX_NAME, Model, SyntaxCheck, compile_stored, gather, placed, read_models, record_of
 from engine.app.repository import (
@@ -58,7 +59,10 @@ class Deployments:
         new_id: Callable[[], str],
         limits: DeploymentLimits | None = None,
         syntax_error: SyntaxCheck | None = None,
+        rights: RightsOfCaller = nobody_asks,
     ) -> None:
+        """`rights` bind whoever asks: they delete what they see."""
+        self._rights = rights
         self._store = store
         self._definitions = definitions
         self._commands = commands
@@ -125,9 +129,11 @@ class Deployments:
 
     def _delete(self, deployment_id: str, request_id: str) -> None:
         now = self._now()
+        rights = self._rights()
 
         def work(unit: RepositoryUnit) -> Reply:
-            if unit.deployment(deployment_id) is None:
+            deployment = unit.deployment(deployment_id)
+            if deployment is None or (rights is not None and not rights.sees(deployment.tenant_id)):
                 raise unknown_deployment(deployment_id)
             records = unit.definitions_in(deployment_id)
             ids = [record.id for record in records]

@@ -5,14 +5,16 @@ The answer is put together from the events of the start, heard of at its commit,
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Protocol
 
-from engine.app.definitions import StartTarget
+from engine.app.asking import RightsOfCaller, nobody_asks
+from engine.app.definitions import StartTarget, unknown_definition
 from engine.app.queries import LOCAL, NamedVariable, ProcessInstanceView, RuntimeQueries
-from engine.app.repository import Commands
+from engine.app.repository import Commands, DefinitionRecord
 from engine.app.unit_of_work import Committed
 from engine.kernel import commands as cmd
 from engine.kernel import events as ev
@@ -40,6 +42,10 @@ class StartingDefinitions(Protocol):
 
     def by_id(self, definition_id: str) -> Definition:
         """Return the compiled definition. Raises Refused (NOT_FOUND)."""
+        ...
+
+    def record(self, definition_id: str) -> DefinitionRecord:
+        """Return what is stored of a definition, from the database if need be; blocking. Raises Refused (NOT_FOUND)."""
         ...
 
 
@@ -87,8 +93,10 @@ class Starting:
         definitions: StartingDefinitions,
         queries: RuntimeQueries,
         new_id: Callable[[], str],
+        rights: RightsOfCaller = nobody_asks,
     ) -> None:
-        """`new_id` mints the ids of new trees."""
+        """`new_id` mints the ids of new trees; `rights` bind whoever asks."""
+        self._rights = rights
         self._commands = commands
         self._definitions = definitions
         self._queries = queries
@@ -104,6 +112,12 @@ class Starting:
 
     async def start(self, ask: StartAsk) -> Started:
         """Start an instance. Raises Refused, as `resolve_start` and the kernel say."""
+        rights = self._rights()
+        if ask.definition_id and rights is not None and rights.tenant_id is not None:
+            # Before anything is said of a definition, such as that it is suspended.
+            record = await asyncio.to_thread(self._definitions.record, ask.definition_id)
+            if not rights.sees(record.tenant_id):
+                raise unknown_definition(ask.definition_id)
         target = await self._definitions.resolve_start(
             definition_id=ask.definition_id,
             key=ask.key,

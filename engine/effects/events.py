@@ -11,6 +11,7 @@ from typing import Any, Final, cast
 import msgspec
 from flowloom.events.v1 import events_pb2 as pb
 
+from engine.app.sagas.state import StepRequested
 from engine.kernel import events as ev
 from engine.kernel import values
 from engine.kernel.state import ASYNC, COMPLETED, EXTERNAL, FAILED, HTTP, TERMINATED, TIMER
@@ -384,6 +385,20 @@ def _message_thrown(event: ev.MessageThrown) -> Fields:
     return {"message_name": event.name}
 
 
+def _saga_step_requested(event: StepRequested) -> Fields:
+    return {
+        "saga_id": event.saga_id,
+        "saga_name": event.saga_name,
+        "step_id": event.step_id,
+        "step_name": event.step_name,
+        "action": event.action,
+        "attempt": event.attempt,
+        "topic": event.topic,
+        "tenant_id": event.tenant_id,
+        "data": _json.encode(event.data).decode(),
+    }
+
+
 _ENCODERS: Final[dict[type[ev.Event], tuple[str, Callable[[Any], Fields | None]]]] = {
     ev.ProcessInstanceStarted: ("process_instance_started", _instance_started),
     ev.ProcessInstanceEnded: ("process_instance_ended", _instance_ended),
@@ -413,5 +428,6 @@ _ENCODERS: Final[dict[type[ev.Event], tuple[str, Callable[[Any], Fields | None]]
     ev.SignalThrown: ("signal_thrown", _signal_thrown),
     ev.MessageThrown: ("message_thrown", _message_thrown),
     ev.IncidentRaised: ("incident_raised", _incident_raised),
+    StepRequested: ("saga_step_requested", _saga_step_requested),
 }
 """By kernel event: the field of `Event.kind`, and what makes its content (None: histories do not hear of it)."""

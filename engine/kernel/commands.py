@@ -1,12 +1,14 @@
 """What can be asked of an instance tree: plain values. `decide` carries them out.
 
-Every command names its target by id and whoever asks (`user_id`, empty if nobody in particular).
+Every command names its target by id and whoever asks (`user_id`, empty if nobody in particular), with what binds them
+(`rights`, None: nothing).
 """
 
 from datetime import datetime
 
 import msgspec
 
+from engine.kernel.rights import Rights
 from engine.kernel.values import Variable
 
 Variables = dict[str, Variable]
@@ -16,6 +18,7 @@ class Command(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """Base of all commands."""
 
     user_id: str = ""
+    rights: Rights | None = None
 
 
 class StartProcess(Command, frozen=True, kw_only=True):

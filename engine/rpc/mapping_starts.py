@@ -14,6 +14,7 @@ from engine.app.starting import StartAsk, Started
 from engine.kernel.state import COMPLETED
 from engine.kernel.values import STRING, Variable
 from engine.rpc import mapping_lists
+from engine.rpc.context import PROCESS_MANAGE, named_user, own_tenant, tenant_asked
 from engine.rpc.errors import invalid_request
 from engine.rpc.mapping_instances import Migration, not_offered, plain_variables
 from engine.rpc.variables import read_variables
@@ -46,14 +47,15 @@ def start(request: Starts, caller: str) -> StartAsk:
         key=request.process_definition_key,
         message=request.message,
         version=request.version if request.HasField("version") else None,
-        tenant_id=request.tenant_id,
+        # An id says by itself whose definition it is.
+        tenant_id=(own_tenant if request.process_definition_id else tenant_asked)(request.tenant_id),
         name=request.name,
         business_key=request.business_key,
         business_status=request.business_status,
         variables=variables,
         transient_variables=read_variables(transient, "transient_variables") if transient else {},
-        user_id=request.start_user_id or caller,
-        override_tenant_id=request.override_definition_tenant_id,
+        user_id=named_user(request.start_user_id, PROCESS_MANAGE) if request.start_user_id else caller,
+        override_tenant_id=own_tenant(request.override_definition_tenant_id),
         return_variables=request.return_variables,
         request_id=request.request_id,
     )
@@ -76,7 +78,7 @@ def correlate(request: pb.CorrelateMessageRequest, caller: str) -> CorrelateAsk:
         name=request.message_name,
         process_instance_id=request.process_instance_id,
         business_key=request.business_key,
-        tenant_id=request.tenant_id,
+        tenant_id=tenant_asked(request.tenant_id),
         variables=read_variables(request.variables),
         transient_variables=read_variables(request.transient_variables, "transient_variables"),
         user_id=caller,
@@ -106,7 +108,7 @@ def signal(request: pb.SendSignalRequest, caller: str) -> SignalAsk:
     return SignalAsk(
         name=request.signal_name,
         process_instance_id=request.process_instance_id,
-        tenant_id=request.tenant_id,
+        tenant_id=tenant_asked(request.tenant_id),
         variables=read_variables(request.variables),
         awaited=not getattr(request, "async"),
         user_id=caller,
@@ -120,6 +122,6 @@ def migration_target(request: Migration) -> MigrationTarget:
         definition_id=request.to_process_definition_id,
         key=request.to_process_definition_key,
         version=request.to_process_definition_version if request.HasField("to_process_definition_version") else None,
-        tenant_id=request.to_process_definition_tenant_id,
+        tenant_id=tenant_asked(request.to_process_definition_tenant_id),
         variables=plain_variables(request.process_instance_variables, "process_instance_variables"),
     )

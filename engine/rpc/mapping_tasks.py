@@ -15,9 +15,11 @@ from engine.app.queries import TaskView
 from engine.kernel import commands as cmd
 from engine.kernel.commands import Command
 from engine.kernel.state import Task
+from engine.rpc.context import tenant_asked
 from engine.rpc.errors import invalid_request
 from engine.rpc.mapping_lists import task
 from engine.rpc.variables import GLOBAL, read_scoped, read_variables
+from mesh.access import current_principal
 
 Change: TypeAlias = str | int | datetime | None
 TaskFields: TypeAlias = pb.UpdateTaskRequest | pb.BulkUpdateTasksRequest | pb.CreateTaskRequest
@@ -102,11 +104,27 @@ _ACTIONS: Final[Mapping[str, Callable[[pb.ExecuteTaskActionRequest, str], Comman
 )
 
 
+_PRIVILEGES: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "complete": "engine.task.complete",
+        "claim": "engine.task.claim",
+        "unclaim": "engine.task.claim",
+        "delegate": "engine.task.delegate",
+        "resolve": "engine.task.delegate",
+    }
+)
+"""The privileges of the methods that do the same."""
+
+
 def action(request: pb.ExecuteTaskActionRequest, user_id: str) -> Command:
-    """Return the command of Flowable's action. Raises InvalidArgument for an unknown one."""
+    """Return the command of Flowable's action.
+
+    Raises InvalidArgument for an unknown one, PermissionDenied without the privilege of the action.
+    """
     build = _ACTIONS.get(request.action)
     if build is None:
         raise invalid_request("action", f"expected an action of {', '.join(_ACTIONS)}, found '{request.action}'")
+    current_principal().require(_PRIVILEGES[request.action])
     return build(request, user_id)
 
 
@@ -131,6 +149,8 @@ def changes(request: TaskFields) -> dict[str, Change]:
             "delegation_state",
             f"expected a delegation state of {' or '.join(DELEGATION_STATES)}, found '{found['delegation']}'",
         )
+    if isinstance(found.get("tenant_id"), str):
+        found["tenant_id"] = tenant_asked(str(found["tenant_id"]))
     return found
 
 
@@ -205,7 +225,7 @@ def new_task(request: pb.CreateTaskRequest) -> Task:
     blank = Task(
         id="", instance_id="", execution_id="", element_id="", name="", created_at=datetime.fromtimestamp(0, UTC)
     )
-    return msgspec.structs.replace(blank, **changes(request))
+    return msgspec.structs.replace(blank, **{"tenant_id": tenant_asked(""), **changes(request)})
 
 
 def bulk_updated(found: Sequence[TaskView]) -> pb.BulkUpdateTasksResponse:

@@ -12,6 +12,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, MetaData
 
 from engine.storage import relay_tables, remark_tables, tables
+from engine.storage.sagas import tables as saga_tables
 from mesh.db.database import Database
 
 VERSION_TABLE: Final = "alembic_version_engine"
@@ -23,7 +24,7 @@ _STATEMENT_LOCK_SECONDS: Final = 10
 
 def target_metadata() -> MetaData:
     """All tables of the engine."""
-    for table in (remark_tables.comment, relay_tables.relay_fact):
+    for table in (remark_tables.comment, saga_tables.saga, relay_tables.relay_fact):
         assert table.metadata is tables.metadata, "the engine's tables share one metadata"
     return tables.metadata
 

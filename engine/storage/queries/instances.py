@@ -16,6 +16,7 @@ from engine.storage.queries.conditions import Conditions
 from engine.storage.queries.links import read_links
 from engine.storage.queries.listing import Listing, Sorting, fetch
 from engine.storage.queries.predicates import holds_at
+from engine.storage.queries.seen import seen
 from engine.storage.queries.tokens import only_activity_id
 from engine.storage.queries.variables import named, read_one, read_scopes
 from mesh.errors import NotFound
@@ -92,7 +93,7 @@ def not_found(instance_id: str) -> NotFound:
 
 def get_process_instance(connection: Connection, instance_id: str, *, with_variables: bool) -> ProcessInstanceView:
     """One instance. Raises NotFound."""
-    rows = connection.execute(base().where(_I.id == instance_id)).all()
+    rows = connection.execute(seen(connection, base().where(_I.id == instance_id), _I.tenant_id)).all()
     if not rows:
         raise not_found(instance_id)
     return _reader(with_variables=with_variables)(connection, rows)[0]
@@ -100,7 +101,8 @@ def get_process_instance(connection: Connection, instance_id: str, *, with_varia
 
 def require_instance(connection: Connection, instance_id: str) -> None:
     """Raises NotFound if there is no such instance."""
-    if connection.execute(select(_I.id).where(_I.id == instance_id)).first() is None:
+    wanted = seen(connection, select(_I.id).where(_I.id == instance_id), _I.tenant_id)
+    if connection.execute(wanted).first() is None:
         raise not_found(instance_id)
 
 
@@ -124,9 +126,8 @@ def list_process_instances(
 ) -> Listed[ProcessInstanceView]:
     """Running instances."""
     read = _reader(with_variables=wanted.include_process_variables)
-    return fetch(
-        connection, Listing(sorting=_SORTING, statement=statement(wanted, sqlite=sqlite), read=read), wanted, page
-    )
+    found = seen(connection, statement(wanted, sqlite=sqlite), _I.tenant_id)
+    return fetch(connection, Listing(sorting=_SORTING, statement=found, read=read), wanted, page)
 
 
 def _reader(*, with_variables: bool) -> Callable[[Connection, Sequence[Row[Any]]], list[ProcessInstanceView]]:
