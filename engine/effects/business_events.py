@@ -285,9 +285,9 @@ class _Row:
                     value = _moment(value) if told.HasField("due_date") else None
                 setattr(fact, field, value)
         self._facts.put(fact)
-        if fact.assignee and fact.assignee != before and "assignee" in told.changed_fields:
+        if fact.assignee and "assignee" in told.changed_fields:
             body = self._task(fact)
-            if before:
+            if before and before != fact.assignee:
                 body.previous_assignee = before
             self._tell(topics.TASK_ASSIGNED, index, fact.id, fact.tenant_id, body)
 
