@@ -273,7 +273,7 @@ class EngineService:
         self._tasks = TaskService(
             commands,
             TaskVariables(commands, self._queries, self._rights),
-            TaskRemarks(CommentRows(writes, ids, clock.now), self._queries),
+            TaskRemarks(CommentRows(writes, ids, clock.now, encode_events), self._queries, self.bus.wake),
             self._queries,
             self._terms,
             self._groups,

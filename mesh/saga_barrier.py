@@ -115,11 +115,12 @@ class SagaBarrier:
 
     def _row(self, connection: Connection, saga_id: str, step_id: str, action: str) -> tuple[str, str]:
         c = self._table.c
-        # The key's latest state, even where the transaction reads an older snapshot.
+        # The key's latest state, even where the transaction reads an older snapshot. Shared, as the refused insert left
+        # a shared lock: two of them that both wanted more would be each other's deadlock.
         statement = (
             select(c.made_by, c.answer)
             .where(c.saga_id == saga_id, c.step_id == step_id, c.action == action)
-            .with_for_update()
+            .with_for_update(read=True)
         )
         made_by, answer = connection.execute(statement).one()
         return made_by, answer

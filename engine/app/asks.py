@@ -102,6 +102,7 @@ _BY_JOB: Final = (cmd.ExecuteJob, cmd.CompleteJob, cmd.FailJob, cmd.ThrowJobErro
 _BY_INSTANCE: Final = (
     cmd.EvaluateConditions,
     cmd.UpdateInstance,
+    cmd.ClaimInstance,
     cmd.SuspendInstance,
     cmd.ActivateInstance,
     cmd.DeleteInstance,

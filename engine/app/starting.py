@@ -69,6 +69,10 @@ class StartAsk:
     user_id: str = ""
     override_tenant_id: str = ""
     return_variables: bool = False
+    callback_id: str = ""
+    callback_type: str = ""
+    reference_id: str = ""
+    reference_type: str = ""
     request_id: str = ""
 
 
@@ -137,6 +141,10 @@ class Starting:
             variables=ask.variables,
             transient_variables=ask.transient_variables,
             user_id=ask.user_id,
+            callback_id=ask.callback_id,
+            callback_type=ask.callback_type,
+            reference_id=ask.reference_id,
+            reference_type=ask.reference_type,
         )
         self._awaited[instance_id] = ()
         try:
@@ -172,6 +180,10 @@ class Starting:
             root_process_instance_id=started.instance_id,
             tenant_id=started.tenant_id,
             state=after.state,
+            callback_id=started.callback_id,
+            callback_type=started.callback_type,
+            reference_id=started.reference_id,
+            reference_type=started.reference_type,
             variables=after.named(started.instance_id) if with_variables else (),
         )
 
@@ -198,6 +210,10 @@ class Starting:
             root_process_instance_id=instance_id,
             tenant_id=ask.override_tenant_id or definition.tenant_id,
             state=COMPLETED,
+            callback_id=ask.callback_id,
+            callback_type=ask.callback_type,
+            reference_id=ask.reference_id,
+            reference_type=ask.reference_type,
         )
 
 

@@ -36,6 +36,10 @@ class StartProcess(Command, frozen=True, kw_only=True):
     variables: Variables = {}
     transient_variables: Variables = {}
     start_element_id: str = ""
+    callback_id: str = ""
+    callback_type: str = ""
+    reference_id: str = ""
+    reference_type: str = ""
 
 
 class CompleteTask(Command, frozen=True, kw_only=True):
@@ -199,10 +203,17 @@ class RemoveVariables(Command, frozen=True, kw_only=True):
 
 
 class UpdateInstance(Command, frozen=True, kw_only=True):
+    """`changes`: new values by field name: name, business_key, business_status, assignee, owner, due_date."""
+
     instance_id: str
-    name: str | None = None
-    business_key: str | None = None
-    business_status: str | None = None
+    changes: dict[str, str | datetime | None]
+
+
+class ClaimInstance(Command, frozen=True, kw_only=True):
+    """An empty `assignee` unclaims. Refused if another user holds the instance."""
+
+    instance_id: str
+    assignee: str
 
 
 class SuspendInstance(Command, frozen=True, kw_only=True):

@@ -16,26 +16,17 @@ from engine.kernel.values import STRING, Variable
 from engine.rpc import mapping_lists
 from engine.rpc.context import PROCESS_MANAGE, named_user, own_tenant, tenant_asked
 from engine.rpc.errors import invalid_request
-from engine.rpc.mapping_instances import Migration, not_offered, plain_variables
+from engine.rpc.mapping_instances import Migration, plain_variables
 from engine.rpc.variables import read_variables
 
-_NOT_OFFERED = (
-    "callback_id",
-    "callback_type",
-    "reference_id",
-    "reference_type",
-)
 Starts: TypeAlias = pb.StartProcessInstanceRequest
 
 
 def start(request: Starts, caller: str) -> StartAsk:
-    """Return what is asked. Raises InvalidArgument for a bad variable, Unimplemented for what is not offered.
+    """Return what is asked. Raises InvalidArgument for a bad variable.
 
     The fields of a start form become variables like the others, and the outcome becomes the variable of that name.
     """
-    for field in _NOT_OFFERED:
-        if getattr(request, field):
-            raise not_offered(field, f"a process instance's {field}")
     variables = read_variables(request.variables) if request.variables else {}
     if request.start_form_variables:
         variables |= read_variables(request.start_form_variables, "start_form_variables")
@@ -57,6 +48,10 @@ def start(request: Starts, caller: str) -> StartAsk:
         user_id=named_user(request.start_user_id, PROCESS_MANAGE) if request.start_user_id else caller,
         override_tenant_id=own_tenant(request.override_definition_tenant_id),
         return_variables=request.return_variables,
+        callback_id=request.callback_id,
+        callback_type=request.callback_type,
+        reference_id=request.reference_id,
+        reference_type=request.reference_type,
         request_id=request.request_id,
     )
 

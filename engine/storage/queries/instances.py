@@ -17,7 +17,7 @@ from engine.storage.queries.links import read_links
 from engine.storage.queries.listing import Listing, Sorting, fetch
 from engine.storage.queries.predicates import holds_at
 from engine.storage.queries.seen import seen
-from engine.storage.queries.tokens import only_activity_id
+from engine.storage.queries.tokens import facts_of, only_activity_id
 from engine.storage.queries.variables import named, read_one, read_scopes
 from mesh.errors import NotFound
 
@@ -61,6 +61,7 @@ def base() -> Select[Any]:
 
 def view_of(row: Row[Any], variables: tuple[NamedVariable, ...] = ()) -> ProcessInstanceView:
     """An instance out of a row of `base`."""
+    facts = facts_of(row.tokens)
     return ProcessInstanceView(
         id=row.id,
         name=row.name,
@@ -78,6 +79,15 @@ def view_of(row: Row[Any], variables: tuple[NamedVariable, ...] = ()) -> Process
         root_process_instance_id=row.root_id,
         tenant_id=row.tenant_id,
         state=row.state,
+        assignee=facts.assignee,
+        owner=facts.owner,
+        due_date=facts.due_date,
+        claim_time=facts.claim_time,
+        claimed_by=facts.claimed_by,
+        callback_id=facts.callback_id,
+        callback_type=facts.callback_type,
+        reference_id=facts.reference_id,
+        reference_type=facts.reference_type,
         variables=variables,
     )
 
@@ -147,8 +157,6 @@ def statement(wanted: ProcessInstanceFilter, *, sqlite: bool) -> Select[Any]:
     _definition(where, wanted)
     _tree(where, wanted)
     where.tenant(_I.tenant_id, wanted)
-    if wanted.callback_id is not None or wanted.reference_id is not None:
-        where.never()
     if wanted.involved_user is not None:
         involved = select(_L.instance_id).where(_L.user_id == wanted.involved_user, _L.task_id == "")
         where.add(_I.id.in_(involved))
@@ -170,6 +178,8 @@ def _own(where: Conditions, wanted: ProcessInstanceFilter) -> None:
     where.equal(_I.business_key, wanted.business_key)
     where.like(_I.business_key, wanted.business_key_like)
     where.equal(_I.business_status, wanted.business_status)
+    where.equal(_I.callback_id, wanted.callback_id)
+    where.equal(_I.reference_id, wanted.reference_id)
     where.equal(_I.start_user_id, wanted.started_by)
     where.before(_I.started_at, wanted.started_before)
     where.after(_I.started_at, wanted.started_after)
