@@ -15,7 +15,7 @@ from typing import Final, Protocol, TypeAlias
 import grpc
 from prometheus_client import CollectorRegistry
 
-from engine.service import EngineService, EngineSettings
+from engine.service import EngineService, EngineSettings, FormsNeed
 from forms.service import FormsService, FormsSettings
 from history.service import HistoryService, HistorySettings
 from host.access import MeshAccess
@@ -76,9 +76,18 @@ def _engine(around: Surroundings) -> Service:
         registry=around.registry,
         draining=around.draining,
         groups=around.access,
+        forms=_forms_of(around),
     )
     around.bus = engine.bus
     return engine
+
+
+def _forms_of(around: Surroundings) -> FormsNeed | None:
+    """Where forms answers; None where it neither runs here nor has an address."""
+    try:
+        return FormsNeed(channel=around.channels.to("forms"))
+    except LookupError:
+        return None
 
 
 def _forms(around: Surroundings) -> Service:
