@@ -18,6 +18,7 @@ from prometheus_client import CollectorRegistry
 from engine.service import EngineService, EngineSettings, FormsNeed
 from forms.service import FormsService, FormsSettings
 from history.service import HistoryService, HistorySettings
+from host.access import MeshAccess
 from identity.service import IdentityService, IdentitySettings
 from mesh.bus.ports import EventBus
 from mesh.cache.two_level import Caches
@@ -50,9 +51,10 @@ class Service(Protocol):
 class Surroundings:
     """What a service is given of its process.
 
-    `caches` are the process's own. `channels` lead to the other services, in process where they are co-hosted.
-    `broker` is the bus between processes, if there is one. `bus` is what consumers read from: the broker, or else the
-    engine's own where it is co-hosted, None where there is none.
+    `access` knows who may do what: whom identity tells of changes, and whom groups are asked of. `caches` are the
+    process's own. `channels` lead to the other services, in process where they are co-hosted. `broker` is the bus
+    between processes, if there is one. `bus` is what consumers read from: the broker, or else the engine's own where it
+    is co-hosted, None where there is none.
     """
 
     environment: Mapping[str, str]
@@ -61,6 +63,7 @@ class Surroundings:
     draining: asyncio.Event
     channels: Channels
     caches: Caches
+    access: MeshAccess
     broker: EventBus | None = None
     bus: EventBus | None = None
 
@@ -74,6 +77,7 @@ def _engine(around: Surroundings) -> Service:
         clock=around.clock,
         registry=around.registry,
         draining=around.draining,
+        groups=around.access,
         broker=around.broker,
         forms=_forms_of(around),
     )
@@ -99,7 +103,9 @@ def _history(around: Surroundings) -> Service:
 
 
 def _identity(around: Surroundings) -> Service:
-    return IdentityService(load(IdentitySettings, around.environment, "FLOWLOOM_IDENTITY_"), clock=around.clock)
+    # Tokens live by the computer's time, also where a test moves the engine's.
+    settings = load(IdentitySettings, around.environment, "FLOWLOOM_IDENTITY_")
+    return IdentityService(settings, invalidate=around.access.forget)
 
 
 def _bus_for(service: str, around: Surroundings) -> EventBus:
