@@ -23,6 +23,7 @@ from mesh.cache.two_level import Caches
 from mesh.channels import Channels
 from mesh.clock import Clock
 from mesh.settings import load
+from notify.service import NotifyService, NotifySettings
 
 
 class Service(Protocol):
@@ -85,6 +86,25 @@ def _history(around: Surroundings) -> Service:
     return HistoryService(settings, _bus_for("history", around), clock=around.clock, registry=around.registry)
 
 
+def _notify(around: Surroundings) -> Service:
+    return NotifyService(
+        load(NotifySettings, around.environment, "FLOWLOOM_NOTIFY_"),
+        _bus_for("notify", around),
+        clock=around.clock,
+        registry=around.registry,
+        identity=_channel_if_reachable("identity", around),
+        caches=around.caches,
+    )
+
+
+def _channel_if_reachable(service: str, around: Surroundings) -> grpc.aio.Channel | None:
+    """The channel to a service that one can do without."""
+    try:
+        return around.channels.to(service)
+    except LookupError:
+        return None
+
+
 def _bus_for(service: str, around: Surroundings) -> EventBus:
     if around.bus is None:
         raise RuntimeError(
@@ -106,6 +126,7 @@ SERVICES: Final[Mapping[str, Hosted]] = MappingProxyType(
     {
         "engine": Hosted(build=_engine, port=3001),
         "forms": Hosted(build=_forms, port=3003),
+        "notify": Hosted(build=_notify, port=3004),
         "history": Hosted(build=_history, port=3005),
     }
 )

@@ -16,6 +16,7 @@ class Service(StrEnum):
 
     ENGINE = "engine"
     FORMS = "forms"
+    NOTIFY = "notify"
     HISTORY = "history"
     GATEWAY = "gateway"
 
