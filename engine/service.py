@@ -4,7 +4,8 @@ Everything is wired here, by constructor; nothing else of the engine knows more 
 """
 
 import asyncio
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from importlib.metadata import version
 from typing import Final, cast
@@ -12,14 +13,17 @@ from typing import Final, cast
 import grpc
 from flowloom.engine.v1 import (
     external_worker_service_pb2_grpc,
+    form_data_service_pb2_grpc,
     management_service_pb2_grpc,
     repository_service_pb2_grpc,
     runtime_service_pb2_grpc,
+    saga_service_pb2_grpc,
     task_service_pb2_grpc,
 )
 from prometheus_client import CollectorRegistry
 
 from engine.app.archives import DeploymentLimits
+from engine.app.asking import AskedCommands, AskedStandaloneTasks, NoGroups, UserGroups
 from engine.app.batch import World
 from engine.app.correlation import Correlation
 from engine.app.definition_changes import DefinitionChanges
@@ -27,9 +31,16 @@ from engine.app.definitions import DefinitionCache, DefinitionCacheLimits
 from engine.app.deployments import Deployments
 from engine.app.external_streams import JobStreams
 from engine.app.external_work import ExternalWork
+from engine.app.form_data import FormDataOf
+from engine.app.form_deployments import FormDeployments
+from engine.app.form_submissions import FormSubmissions
 from engine.app.group_commit import GroupCommit
 from engine.app.instance_changes import InstanceChanges
 from engine.app.operations import EngineFacts, JobOperations, ManualControl, capabilities_of
+from engine.app.sagas.completion import Completions, Participants
+from engine.app.sagas.operations import SagaOperations
+from engine.app.sagas.orchestrator import Orchestrator
+from engine.app.sagas.settings import SagaSettings
 from engine.app.signalling import Signalling
 from engine.app.standalone import TaskCommands
 from engine.app.starting import Starting
@@ -38,21 +49,28 @@ from engine.app.variable_changes import ExecutionVariables, TaskVariables
 from engine.app.writers import GroupCommitSettings
 from engine.bpmn.xml import ModelLimits
 from engine.effects.events import encode_events
+from engine.effects.forms import FormsCallSettings, GrpcForms, Metadata
 from engine.effects.http_requests import HttpRequests, HttpSettings
+from engine.effects.saga_participants import RpcParticipants
 from engine.effects.scripts import LANGUAGES, JavaScript, ScriptLimits
 from engine.jobs.executor import JobExecutor
+from engine.jobs.forms import FormSettling, SettlingSettings
 from engine.jobs.outside import OutsideWork
 from engine.jobs.pruning import OutboxPruning
+from engine.jobs.sagas import SagaExecutor
 from engine.jobs.settings import JobSettings
 from engine.kernel import registry as kernel_registry
 from engine.kernel.env import Limits
 from engine.rpc.batch_stream import StreamTerms
+from engine.rpc.context import CallersRights
 from engine.rpc.external_worker_service import ExternalWorkerService
+from engine.rpc.form_data_service import FormDataService
 from engine.rpc.management_service import ManagementService
 from engine.rpc.repository_service import RepositoryService
 from engine.rpc.runtime_service import RuntimeService
+from engine.rpc.saga_service import SagaService
 from engine.rpc.task_service import TaskService
-from engine.settings import DefinitionSettings, LimitSettings, ScriptSettings, StreamSettings
+from engine.settings import DefinitionSettings, LimitSettings, ScriptSettings, StreamSettings, TaskSettings
 from engine.storage import migrate
 from engine.storage.codec import decode_value
 from engine.storage.comments import CommentRows
@@ -61,6 +79,7 @@ from engine.storage.outbox_reader import TOPIC, bus_offsets, outbox_reader
 from engine.storage.pruning import prune_outbox
 from engine.storage.queries.service import SqlQueries
 from engine.storage.repository.store import SqlRepository
+from engine.storage.sagas.store import SqlSagas
 from engine.storage.small_writes import SmallWrites
 from engine.storage.standalone_tasks import StandaloneTaskRows
 from engine.storage.unit_of_work import SqlUnitOfWork
@@ -70,7 +89,7 @@ from mesh.db.database import DatabaseSettings, open_database
 from mesh.errors import Unavailable
 from mesh.ids import IdSource, shard_of
 
-__all__ = ["EngineService", "EngineSettings"]
+__all__ = ["EngineService", "EngineSettings", "FormsNeed"]
 
 WRITERS_ON_MYSQL: Final = 2
 
@@ -87,6 +106,18 @@ class EngineSettings:
     scripts: ScriptSettings = field(default_factory=ScriptSettings)
     definitions: DefinitionSettings = field(default_factory=DefinitionSettings)
     streams: StreamSettings = field(default_factory=StreamSettings)
+    tasks: TaskSettings = field(default_factory=TaskSettings)
+    sagas: SagaSettings = field(default_factory=SagaSettings)
+    forms: FormsCallSettings = field(default_factory=FormsCallSettings)
+    settling: SettlingSettings = field(default_factory=SettlingSettings)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FormsNeed:
+    """Where the forms service answers; `credentials` are the engine's own, for whoever may not prepare submissions."""
+
+    channel: grpc.aio.Channel
+    credentials: Callable[[], Metadata] = tuple
 
 
 class EngineService:
@@ -100,8 +131,16 @@ class EngineService:
         registry: CollectorRegistry | None = None,
         draining: asyncio.Event | None = None,
         ids: IdSource | None = None,
+        groups: UserGroups | None = None,
+        forms: FormsNeed | None = None,
     ) -> None:
-        """Wire everything; nothing is opened yet. `draining` ends long streams when the server stops."""
+        """Wire everything; nothing is opened yet. `draining` ends long streams when the server stops.
+
+        `groups` tells the groups of users who are not the caller; without it they are in none. Without `forms`, forms
+        are resources of deployments, and what is written into them are variables.
+        """
+        self._groups = groups or NoGroups()
+        self._rights = CallersRights(tasks_restricted=settings.tasks.restricted)
         del registry
         ids = ids or IdSource()
         elements = kernel_registry.load()
@@ -140,21 +179,72 @@ class EngineService:
                 retry_max_seconds=limits.retry_max_seconds,
             ),
         )
+        self._participants = Participants()
+        owner = f"engine-{ids.root()}"
+        world = replace(world, completions=self._completions(settings.sagas, owner, ids))
         self._commit = GroupCommit(
             lambda: SqlUnitOfWork(self._database),
             world,
             settings.commit,
             writers=1 if self._database.is_sqlite else WRITERS_ON_MYSQL,
         )
-        self._queries = SqlQueries(self._database, self._definitions.compiled, clock, settings.database.readers)
+        self._asked = AskedCommands(self._commit, self._rights)
+        self._queries = SqlQueries(
+            self._database, self._definitions.compiled, clock, settings.database.readers, self._rights
+        )
         self.bus = EmbeddedBus(TOPIC, outbox_reader(self._database), bus_offsets(self._database), clock=clock)
+        self.forms = GrpcForms(forms.channel, settings.forms, forms.credentials) if forms is not None else None
         self._terms = StreamTerms(window=settings.streams.in_flight, draining=draining or asyncio.Event())
         self._wire_repository(settings.limits, scripts, store, elements, clock, ids)
-        self._wire_runtime(clock, ids, retention)
+        self._wire_runtime(settings, clock, ids, retention)
         self._wire_jobs(settings, clock, ids, elements)
+        self._wire_sagas(settings.sagas, clock, ids, owner, manual=settings.jobs.manual_jobs)
         self._commit.listen(lambda _: self.bus.wake())
         self._commit.listen(self._executor.on_committed)
         self._commit.listen(self._streams.on_committed)
+        self._commit.listen(self._saga_executor.on_committed)
+
+    def _completions(self, settings: SagaSettings, owner: str, ids: IdSource) -> Completions:
+        # The orchestrator is wired later; until it is there nothing is committed.
+        return Completions(
+            self._participants,
+            owner=owner,
+            new_id=ids.root,
+            lease=timedelta(seconds=settings.lease_seconds),
+            has_room=lambda: self.orchestrator.room > 0,
+        )
+
+    def _wire_sagas(self, settings: SagaSettings, clock: Clock, ids: IdSource, owner: str, *, manual: bool) -> None:
+        store = SqlSagas(self._commit.transact, encode_events=encode_events, new_id=ids.root, now=clock.now)
+        self._saga_rpc = RpcParticipants()
+        self.orchestrator = Orchestrator(
+            store=store,
+            commands=self._commit,
+            builders={},
+            performers={},
+            remote=self._saga_rpc,
+            now=clock.now,
+            new_id=ids.root,
+            owner=owner,
+            settings=settings,
+        )
+        self.orchestrator.on_published = self.bus.wake
+        self._saga_executor = SagaExecutor(
+            orchestrator=self.orchestrator,
+            store=store,
+            participants=self._participants,
+            now=clock.now,
+            settings=settings,
+            manual=manual,
+        )
+        operations = SagaOperations(
+            store=store,
+            orchestrator=self.orchestrator,
+            participants=self._participants,
+            now=clock.now,
+            new_id=ids.root,
+        )
+        self._sagas = SagaService(operations, self._queries)
 
     def _wire_repository(
         self,
@@ -165,11 +255,13 @@ class EngineService:
         clock: Clock,
         ids: IdSource,
     ) -> None:
-        self._changes = DefinitionChanges(store, self._definitions, self._commit, now=clock.now, new_id=ids.root)
+        self._changes = DefinitionChanges(
+            store, self._definitions, self._commit, now=clock.now, new_id=ids.root, rights=self._rights
+        )
         deployments = Deployments(
             store,
             self._definitions,
-            self._commit,
+            self._asked,
             elements,
             now=clock.now,
             new_id=ids.root,
@@ -179,31 +271,62 @@ class EngineService:
                 model=ModelLimits(model_bytes=limits.model_bytes, model_depth=limits.model_depth),
             ),
             syntax_error=scripts.syntax_error,
+            forms=FormDeployments(self.forms),
+            rights=self._rights,
         )
-        self._repository = RepositoryService(deployments, self._changes, self._definitions, self._queries)
+        self._repository = RepositoryService(deployments, self._changes, self._definitions, self._queries, self._groups)
 
-    def _wire_runtime(self, clock: Clock, ids: IdSource, retention: timedelta) -> None:
-        starting = Starting(self._commit, self._definitions, self._queries, ids.root)
+    def _wire_runtime(self, settings: EngineSettings, clock: Clock, ids: IdSource, retention: timedelta) -> None:
+        asked = self._asked
+        starting = Starting(asked, self._definitions, self._queries, ids.root, self._rights)
         self._commit.listen(starting.committed)
-        self._runtime = RuntimeService(
-            starting,
-            InstanceChanges(self._commit, self._definitions, self._queries),
-            ExecutionVariables(self._commit, self._queries),
-            Signalling(self._commit, self._queries),
-            Correlation(self._commit, self._queries, starting),
-            self._queries,
-            self._terms,
-        )
         writes = SmallWrites(self._database, clock, retention)
         standalone = StandaloneTaskRows(writes, ids, clock.now, encode_events)
-        commands = TaskCommands(self._commit, standalone, self.bus.wake)
-        self._tasks = TaskService(
-            commands,
-            TaskVariables(commands, self._queries),
-            TaskRemarks(CommentRows(writes, ids, clock.now), self._queries),
+        commands = TaskCommands(asked, AskedStandaloneTasks(standalone, self._rights), self.bus.wake)
+        submissions = self._wire_forms(settings, starting, commands, clock, ids)
+        self._runtime = RuntimeService(
+            starting,
+            InstanceChanges(asked, self._definitions, self._queries, self._rights),
+            ExecutionVariables(asked, self._queries),
+            Signalling(asked, self._queries),
+            Correlation(asked, self._queries, starting),
             self._queries,
             self._terms,
+            submissions,
         )
+        self._tasks = TaskService(
+            commands,
+            TaskVariables(commands, self._queries, self._rights),
+            TaskRemarks(CommentRows(writes, ids, clock.now, encode_events), self._queries, self.bus.wake),
+            self._queries,
+            self._terms,
+            self._groups,
+            submissions,
+        )
+
+    def _wire_forms(
+        self, settings: EngineSettings, starting: Starting, commands: TaskCommands, clock: Clock, ids: IdSource
+    ) -> FormSubmissions:
+        compiled = self._definitions.compiled
+        form_data = FormDataOf(self._queries, compiled, commands, starting, self.forms, clock.now, self._rights)
+        self._form_data = FormDataService(form_data)
+        submissions = FormSubmissions(
+            self.forms,
+            self._queries,
+            commands,
+            self._asked,
+            starting,
+            self._definitions,
+            compiled,
+            now=clock.now,
+            new_id=ids.root,
+        )
+        self.settling: FormSettling | None = None
+        if self.forms is not None:
+            self.settling = FormSettling(
+                self.forms, submissions.settle, self._queries.get_deployment, clock.now, settings.settling
+            )
+        return submissions
 
     def _wire_jobs(
         self,
@@ -231,10 +354,10 @@ class EngineService:
             now=clock.now,
             settings=settings.jobs,
         )
-        work = ExternalWork(commands=self._commit, leases=leases, now=clock.now)
+        work = ExternalWork(commands=self._asked, leases=leases, now=clock.now, rights=self._rights)
         self._streams = JobStreams(work, now=clock.now)
         self._workers = ExternalWorkerService(work, self._streams, self._queries, self._terms)
-        operations = JobOperations(queries=self._queries, commands=self._commit, runs=self._executor, now=clock.now)
+        operations = JobOperations(queries=self._queries, commands=self._asked, runs=self._executor, now=clock.now)
         control = ManualControl(
             clock=clock,
             runs=self._executor,
@@ -262,7 +385,10 @@ class EngineService:
         await asyncio.to_thread(self._definitions.warm)
         await self._commit.start()
         self._executor.start()
+        await self._saga_executor.start()
         self._pruning.start()
+        if self.settling is not None:
+            self.settling.start()
 
     async def _prune(self, before: datetime) -> int:
         return await self._commit.transact(lambda unit: prune_outbox(cast("SqlUnitOfWork", unit).writer, before))
@@ -272,7 +398,9 @@ class EngineService:
         repository_service_pb2_grpc.add_RepositoryServiceServicer_to_server(self._repository, server)
         runtime_service_pb2_grpc.add_RuntimeServiceServicer_to_server(self._runtime, server)
         task_service_pb2_grpc.add_TaskServiceServicer_to_server(self._tasks, server)
+        form_data_service_pb2_grpc.add_FormDataServiceServicer_to_server(self._form_data, server)
         management_service_pb2_grpc.add_ManagementServiceServicer_to_server(self._management, server)
+        saga_service_pb2_grpc.add_SagaServiceServicer_to_server(self._sagas, server)
         external_worker_service_pb2_grpc.add_ExternalWorkerServiceServicer_to_server(self._workers, server)
 
     async def probe(self) -> None:
@@ -282,10 +410,14 @@ class EngineService:
 
     async def stop(self) -> None:
         """End in good order: what is under way is finished, what waits is carried out."""
+        if self.settling is not None:
+            await self.settling.stop()
         await self._pruning.stop()
         await self._executor.stop()
+        await self._saga_executor.stop()
         await self._commit.stop()
         await self.bus.stop()
         await self._http.aclose()
+        await self._saga_rpc.aclose()
         await asyncio.to_thread(self._queries.close)
         self._database.close()

@@ -41,6 +41,17 @@ class DefinitionSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TaskSettings:
+    """Who sees and does tasks."""
+
+    restricted: bool = setting(
+        True,
+        doc="People without the privilege engine.task.manage see and do their own tasks only: as assignee, owner or "
+        "candidate. Off, as in Flowable, the privileges of the methods alone decide.",
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StreamSettings:
     """Bounds of a batch stream."""
 

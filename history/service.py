@@ -14,28 +14,49 @@ import asyncio
 from typing import Final
 
 import grpc
-from flowloom.history.v1 import history_service_pb2_grpc as services
+from flowloom.history.v1 import (
+    history_log_service_pb2_grpc,
+    history_service_pb2_grpc,
+    search_service_pb2_grpc,
+    statistics_service_pb2_grpc,
+)
 from prometheus_client import CollectorRegistry
 from sqlalchemy import func, select
 
+from history.app.deleting import Deleting
 from history.app.recording import Recorder
+from history.app.searching import Searching
+from history.app.statistics import Statistics
 from history.effects.consumer import Consumer
 from history.jobs.lag import LagGauge
 from history.rpc.history_service import HistoryServicer
+from history.rpc.log_service import HistoryLogServicer
+from history.rpc.search_service import SearchServicer
+from history.rpc.statistics_service import StatisticsServicer
 from history.settings import HistorySettings
 from history.storage import migrate, tables
+from history.storage.comments import CommentStore
+from history.storage.log_queries import LogAnswers
 from history.storage.queries import Queries
+from history.storage.searching import TermIndex
+from history.storage.statistics import StatisticsAnswers
 from history.storage.store import Store
 from mesh.bus.ports import EventBus, Position, Subscription
 from mesh.bus.sql import SqlDeadLetters
 from mesh.clock import Clock, SystemClock
 from mesh.db.database import open_database
 from mesh.errors import FailedPrecondition, Unavailable
+from mesh.ids import IdSource
 from mesh.outbox import in_database
 
 __all__ = ["SERVICES", "HistoryService", "HistorySettings"]
 
-SERVICES: Final = ("flowloom.history.v1.HistoryService",)
+SERVICES: Final = (
+    "flowloom.history.v1.HistoryLogService",
+    "flowloom.history.v1.HistoryService",
+    "flowloom.history.v1.SearchService",
+    "flowloom.history.v1.StatisticsService",
+)
 
 
 class HistoryService:
@@ -56,16 +77,25 @@ class HistoryService:
         self._settings = settings
         self._bus = bus
         self._database = open_database(settings.database)
-        self._store = Store(self._database, clock or SystemClock())
+        clock = clock or SystemClock()
+        ids = IdSource()
+        self._store = Store(self._database, clock)
         self.recorder = Recorder(self._store)
         self.dead_letters = SqlDeadLetters(self._database, tables.dead_letter, settings.group)
-        self._servicer = HistoryServicer(Queries(self._database), self._store)
+        queries = Queries(self._database)
+        self._servicer = HistoryServicer(queries, Deleting(self._store))
+        self._logs = HistoryLogServicer(queries, LogAnswers(self._database), CommentStore(self._store, clock, ids))
+        self._statistics = StatisticsServicer(Statistics(StatisticsAnswers(self._database), clock))
+        self._search = SearchServicer(Searching(TermIndex(self._database), queries))
         self._lag = LagGauge(self._measure, settings.lag_interval_seconds, registry)
         self._subscription: Subscription | None = None
 
     def add_to(self, server: grpc.aio.Server) -> None:
         """Serve the contract there."""
-        services.add_HistoryServiceServicer_to_server(self._servicer, server)
+        history_service_pb2_grpc.add_HistoryServiceServicer_to_server(self._servicer, server)
+        history_log_service_pb2_grpc.add_HistoryLogServiceServicer_to_server(self._logs, server)
+        statistics_service_pb2_grpc.add_StatisticsServiceServicer_to_server(self._statistics, server)
+        search_service_pb2_grpc.add_SearchServiceServicer_to_server(self._search, server)
 
     async def start(self) -> None:
         """Bring the tables up to date and begin to take events, from where history's own database ends.

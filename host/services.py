@@ -15,9 +15,10 @@ from typing import Final, Protocol, TypeAlias
 import grpc
 from prometheus_client import CollectorRegistry
 
-from engine.service import EngineService, EngineSettings
+from engine.service import EngineService, EngineSettings, FormsNeed
 from forms.service import FormsService, FormsSettings
 from history.service import HistoryService, HistorySettings
+from identity.service import IdentityService, IdentitySettings
 from mesh.bus.ports import EventBus
 from mesh.cache.two_level import Caches
 from mesh.channels import Channels
@@ -72,9 +73,18 @@ def _engine(around: Surroundings) -> Service:
         clock=around.clock,
         registry=around.registry,
         draining=around.draining,
+        forms=_forms_of(around),
     )
     around.bus = engine.bus
     return engine
+
+
+def _forms_of(around: Surroundings) -> FormsNeed | None:
+    """Where forms answers; None where it neither runs here nor has an address."""
+    try:
+        return FormsNeed(channel=around.channels.to("forms"))
+    except LookupError:
+        return None
 
 
 def _forms(around: Surroundings) -> Service:
@@ -105,6 +115,10 @@ def _channel_if_reachable(service: str, around: Surroundings) -> grpc.aio.Channe
         return None
 
 
+def _identity(around: Surroundings) -> Service:
+    return IdentityService(load(IdentitySettings, around.environment, "FLOWLOOM_IDENTITY_"), clock=around.clock)
+
+
 def _bus_for(service: str, around: Surroundings) -> EventBus:
     if around.bus is None:
         raise RuntimeError(
@@ -125,6 +139,7 @@ class Hosted:
 SERVICES: Final[Mapping[str, Hosted]] = MappingProxyType(
     {
         "engine": Hosted(build=_engine, port=3001),
+        "identity": Hosted(build=_identity, port=3002),
         "forms": Hosted(build=_forms, port=3003),
         "notify": Hosted(build=_notify, port=3004),
         "history": Hosted(build=_history, port=3005),

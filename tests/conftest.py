@@ -1,10 +1,22 @@
 """What holds for every test run: a test that did not run is named, and with CI=true that is a failure."""
 
 import os
+from collections.abc import Iterator
 
 import pytest
 
+from mesh.testing.kafka import Kafka, kafka_is_installed, running_kafka
+
 _SKIPPED: list[str] = []
+
+
+@pytest.fixture(scope="session")
+def kafka_server() -> Iterator[Kafka]:
+    """One broker for all tests of a run; each takes topics of its own."""
+    if not kafka_is_installed():
+        pytest.skip("no Kafka here: run 'make servers'")
+    with running_kafka() as server:
+        yield server
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
-from engine.app.unit_of_work import Delivery, DueJob, Reply, Targets, Throw, Wanted
+from engine.app.sagas.state import Change
+from engine.app.unit_of_work import Delivery, DueJob, Found, Reply, Targets, Throw, Wanted
 from engine.kernel import commands as cmd
-from engine.kernel.errors import request_id_reused
+from engine.kernel.errors import Refused, not_found, request_id_reused
 
 MAX_ID_LENGTH: Final = 64
 REQUEST: Final = "request"
@@ -20,7 +21,8 @@ _STARTS: Final = "start or message"
 class Ask:
     """A command with what became of it: `reply` or `error` is set once the batch is done.
 
-    `others` are carried out with it, all or none; the reply and the request id are this one's.
+    `others` are carried out with it, all or none; the reply and the request id are this one's. `saga`: what it means
+    for a saga, written with it, and only if the saga is still held.
     `root_id` is found anew at each attempt. `command_id` stays the same
     over all attempts, so that the outbox can tell whether one of them was committed. `depth`: how many throws led here.
     """
@@ -39,6 +41,7 @@ class Ask:
         "reply",
         "request_id",
         "root_id",
+        "saga",
         "throw_ids",
     )
 
@@ -52,6 +55,7 @@ class Ask:
         future: Any = None,
         depth: int = 0,
         others: Sequence[Ask] = (),
+        saga: Change | None = None,
     ) -> None:
         self.command = command
         self.request_id = request_id
@@ -60,6 +64,7 @@ class Ask:
         self.future = future
         self.depth = depth
         self.others = others
+        self.saga = saga
         self.command_id = ""
         self.instance_id = ""
         self.root_id = ""
@@ -97,6 +102,7 @@ _BY_JOB: Final = (cmd.ExecuteJob, cmd.CompleteJob, cmd.FailJob, cmd.ThrowJobErro
 _BY_INSTANCE: Final = (
     cmd.EvaluateConditions,
     cmd.UpdateInstance,
+    cmd.ClaimInstance,
     cmd.SuspendInstance,
     cmd.ActivateInstance,
     cmd.DeleteInstance,
@@ -180,5 +186,40 @@ def want(wanted: Wanted, ask: Ask, kind: str, target_id: str, scope_id: str) -> 
         wanted.jobs.append(target_id)
     if scope_id:
         wanted.scopes[root_id, scope_id] = None
-    if isinstance(command, _LINKS):
+    if isinstance(command, _LINKS) or (kind == TASK and command.rights is not None and command.rights.own_tasks):
         wanted.links.append(target_id)
+
+
+def name(ask: Ask, targets: Targets, named: list[tuple[Ask, str, str]]) -> None:
+    """Note what a command names, and that it is to be found."""
+    kind, target_id = target_of(ask.command)
+    if kind:
+        named.append((ask, kind, target_id))
+        if is_possible(target_id) and (not ask.root_id or kind == DEFINITION):
+            aim(targets, kind, target_id)
+            if kind == DEFINITION and ask.command.rights is not None and ask.command.rights.offered_starts:
+                targets.starters.append(target_id)
+
+
+def scope_of(ask: Ask, kind: str, target_id: str, found: Found) -> str:
+    """The execution whose own variables a command may read or write."""
+    if ask.due_job is not None:
+        return ask.due_job.execution_id
+    if ask.delivery is not None:
+        return ask.delivery.execution_id
+    return target_id if kind == "execution" else found.scopes.get(target_id, "")
+
+
+_NAMES: Final = {
+    "task": ("task-not-found", "an open task", "task_id"),
+    "job": ("job-not-found", "a job", "job_id"),
+    "instance": ("process-instance-not-found", "a running process instance", "process_instance_id"),
+    "execution": ("execution-not-found", "an execution", "execution_id"),
+    "definition": ("process-definition-not-found", "a process definition", "process_definition_id"),
+}
+
+
+def no_such(kind: str, target_id: str) -> Refused:
+    """The refusal of a command whose target does not exist."""
+    reason, name, fact = _NAMES[kind]
+    return not_found(reason, f"expected {name}, found none with id '{target_id}'", **{fact: target_id})

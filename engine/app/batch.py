@@ -14,13 +14,17 @@ from typing import Any, Final, Protocol
 
 import msgspec
 
-from engine.app.asks import DEFINITION, JOB, REQUEST, Ask, aim, is_possible, request_of, target_of, want
+from engine.app.asks import DEFINITION, JOB, REQUEST, Ask, name, no_such, request_of, scope_of, target_of, want
+from engine.app.permitting import check, check_start
+from engine.app.sagas.batching import told_of_sagas
+from engine.app.sagas.state import LOST, Change
 from engine.app.unit_of_work import (
     MESSAGE,
     SIGNAL,
     Accepted,
     Changes,
     Committed,
+    CompletionSagas,
     DefinitionSource,
     EncodeEvents,
     FailedDelivery,
@@ -38,7 +42,7 @@ from engine.kernel import decide as kernel
 from engine.kernel import events as ev
 from engine.kernel.apply import fold
 from engine.kernel.env import Env, Limits, Scripts
-from engine.kernel.errors import NOT_FOUND, MissingDefinition, MissingVariables, Refused, failed, not_found
+from engine.kernel.errors import NOT_FOUND, MissingDefinition, MissingVariables, Refused, failed
 from engine.kernel.state import Tree
 from engine.kernel.texts import check_texts
 from engine.kernel.triggers.timer import next_of
@@ -73,6 +77,7 @@ class World:
     encode_events: EncodeEvents
     limits: Limits
     decide: Decide = kernel.decide
+    completions: CompletionSagas | None = None
 
 
 @dataclass(slots=True)
@@ -132,7 +137,13 @@ class Batch:
         accepted = self._changes.accepted
         return Outcome(
             [
-                Committed(root_id=a.root_id, command_id=a.command_id, tenant_id=a.tenant_id, events=a.events)
+                Committed(
+                    root_id=a.root_id,
+                    command_id=a.command_id,
+                    tenant_id=a.tenant_id,
+                    events=a.events,
+                    sagas=[change.saga for change in a.sagas if change.is_new] if a.sagas else (),
+                )
                 for a in accepted
             ],
             deliveries,
@@ -155,7 +166,7 @@ class Batch:
             elif ask.delivery is not None:
                 ask.root_id = ask.delivery.root_id
             for member in (ask, *ask.others):
-                _name(member, targets, named)
+                name(member, targets, named)
         found = Found() if targets.is_empty else self._unit.find(targets)
         for request_id, reply in found.answers.items():
             first[request_id].repeat(reply)
@@ -177,7 +188,9 @@ class Batch:
         suspended = found.suspended.get(definition_id)
         if suspended is None:
             ask.error = no_such(DEFINITION, definition_id)
-        elif suspended:
+        else:
+            ask.error = check_start(ask.command, definition_id, found)
+        if ask.error is None and suspended:
             ask.error = failed(
                 "definition-suspended",
                 f"expected process definition {definition_id} to be active, found it suspended",
@@ -197,15 +210,20 @@ class Batch:
             if ask.due_job is not None and not ask.due_job.root_id:
                 wanted.jobs.append(ask.due_job.id)
             elif ask.root_id:
-                want(wanted, ask, kind, target_id, _scope_of(ask, kind, target_id, found))
+                want(wanted, ask, kind, target_id, scope_of(ask, kind, target_id, found))
             elif kind == JOB:
                 wanted.jobs.append(target_id)
-        if wanted.roots or wanted.jobs or wanted.deliveries:
+        wanted.sagas += [ask.saga.saga.id for ask in self._asks if ask.saga is not None]
+        if wanted.roots or wanted.jobs or wanted.deliveries or wanted.sagas:
             self._loaded = self._unit.load(wanted)
 
     def _attempt(self, ask: Ask) -> None:
         if ask.delivery is not None and (self._loaded is None or ask.delivery.key not in self._loaded.deliveries):
             ask.reply = {}
+        elif ask.saga is not None and not self._is_held(ask.saga):
+            ask.error = failed(
+                LOST, f"expected saga {ask.saga.saga.id} to be held, found it is not", saga_id=ask.saga.saga.id
+            )
         elif isinstance(ask.command, Throw):
             self._throw(ask, ask.command)
         elif ask.due_job is not None and not ask.due_job.root_id:
@@ -214,6 +232,9 @@ class Batch:
             self._start(ask, ask.command)
         else:
             self._carry_out(ask)
+
+    def _is_held(self, change: Change) -> bool:
+        return self._loaded is not None and self._loaded.sagas.get(change.saga.id) == change.held_token
 
     def _attempt_all(self, ask: Ask) -> None:
         """Carry out commands that belong together: if one is refused, those before it are taken back."""
@@ -246,6 +267,10 @@ class Batch:
     def _carry_out(self, ask: Ask) -> None:
         if self._loaded is None or not self._loaded.holds(ask.root_id):
             self._miss(ask)
+            return
+        if ask.command.rights is not None:
+            ask.error = check(ask.command, self._tree(ask.root_id))
+        if ask.error is not None:
             return
         if ask.due_job is not None and not self._is_still_due(ask.root_id, ask.due_job.id):
             ask.reply = {}
@@ -372,6 +397,7 @@ class Batch:
                 reply={**reply, REQUEST: request_of(ask.command)} if ask.request_id else reply,
                 payload=self._world.encode_events(ask.root_id, ask.command_id, tenant_id, at, events),
                 throw_ids=ask.throw_ids,
+                sagas=told_of_sagas(self._world, ask.saga, tree, events, at),
             )
         )
         ask.reply = reply
@@ -451,6 +477,9 @@ class Batch:
 
     def _operate_start_job(self, ask: Ask, job: StartJob) -> None:
         now = self._world.clock.now()
+        if ask.command.rights is not None and not ask.command.rights.sees(job.tenant_id):
+            ask.error = no_such(JOB, job.id)
+            return
         if isinstance(ask.command, cmd.DeleteJob):
             self._changes.jobs_ended.append(job.id)
             ask.reply = {}
@@ -478,39 +507,6 @@ class Batch:
             self._changes.jobs_moved.append((job.id, *following))
 
 
-def _name(ask: Ask, targets: Targets, named: list[tuple[Ask, str, str]]) -> None:
-    """Note what a command names, and that it is to be found."""
-    kind, target_id = target_of(ask.command)
-    if kind:
-        named.append((ask, kind, target_id))
-        if is_possible(target_id) and (not ask.root_id or kind == DEFINITION):
-            aim(targets, kind, target_id)
-
-
-def _scope_of(ask: Ask, kind: str, target_id: str, found: Found) -> str:
-    """The execution whose own variables a command may read or write."""
-    if ask.due_job is not None:
-        return ask.due_job.execution_id
-    if ask.delivery is not None:
-        return ask.delivery.execution_id
-    return target_id if kind == "execution" else found.scopes.get(target_id, "")
-
-
 def _text_of(error: Exception) -> str:
     text = str(error) or type(error).__name__
     return (text if isinstance(error, Refused) else f"{type(error).__name__}: {text}")[:MAX_ERROR_LENGTH]
-
-
-_NAMES: Final = {
-    "task": ("task-not-found", "an open task", "task_id"),
-    "job": ("job-not-found", "a job", "job_id"),
-    "instance": ("process-instance-not-found", "a running process instance", "process_instance_id"),
-    "execution": ("execution-not-found", "an execution", "execution_id"),
-    "definition": ("process-definition-not-found", "a process definition", "process_definition_id"),
-}
-
-
-def no_such(kind: str, target_id: str) -> Refused:
-    """The refusal of a command whose target does not exist."""
-    reason, name, fact = _NAMES[kind]
-    return not_found(reason, f"expected {name}, found none with id '{target_id}'", **{fact: target_id})

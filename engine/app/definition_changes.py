@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
+from engine.app.asking import RightsOfCaller, nobody_asks
 from engine.app.definitions import DefinitionCache, unknown_definition
 from engine.app.deployments import raise_unless_gone
 from engine.app.models import MAX_NAME
@@ -57,7 +58,10 @@ class DefinitionChanges:
         *,
         now: Callable[[], datetime],
         new_id: Callable[[], str],
+        rights: RightsOfCaller = nobody_asks,
     ) -> None:
+        """`rights` bind whoever asks: they change what they see."""
+        self._rights = rights
         self._store = store
         self._definitions = definitions
         self._commands = commands
@@ -161,7 +165,7 @@ class DefinitionChanges:
         )
 
         def work(unit: RepositoryUnit) -> Reply:
-            record = _existing(unit, ask.definition_id)
+            record = self._existing(unit, ask.definition_id)
             if record.suspended == ask.suspend:
                 raise _already(record, suspend=ask.suspend)
             if not later:
@@ -226,7 +230,7 @@ class DefinitionChanges:
             )
 
         def work(unit: RepositoryUnit) -> Reply:
-            unit.set_category(_existing(unit, definition_id).id, category)
+            unit.set_category(self._existing(unit, definition_id).id, category)
             return {"definition": definition_id}
 
         await asyncio.to_thread(self._store.write, work, request_id, f"set category of {definition_id}")
@@ -242,7 +246,7 @@ class DefinitionChanges:
         link_id = self._new_id()
 
         def work(unit: RepositoryUnit) -> Reply:
-            _existing(unit, definition_id)
+            self._existing(unit, definition_id)
             if starter not in unit.starters(definition_id):
                 unit.add_starters(definition_id, [(link_id, starter)])
             return {"definition": definition_id}
@@ -253,19 +257,20 @@ class DefinitionChanges:
         """Raises Refused (NOT_FOUND) for an unknown definition or link."""
 
         def work(unit: RepositoryUnit) -> Reply:
-            _existing(unit, definition_id)
+            self._existing(unit, definition_id)
             if not unit.drop_starter(definition_id, starter):
                 raise _no_starter(definition_id, starter)
             return {"definition": definition_id}
 
         await asyncio.to_thread(self._store.write, work, request_id, f"remove starter of {definition_id}")
 
-
-def _existing(unit: RepositoryUnit, definition_id: str) -> DefinitionRecord:
-    found = unit.definition(definition_id)
-    if found is None:
-        raise unknown_definition(definition_id)
-    return found
+    def _existing(self, unit: RepositoryUnit, definition_id: str) -> DefinitionRecord:
+        # Threads that are started for a call have its context, so it is known here who asks.
+        rights = self._rights()
+        found = unit.definition(definition_id)
+        if found is None or (rights is not None and not rights.sees(found.tenant_id)):
+            raise unknown_definition(definition_id)
+        return found
 
 
 def _already(record: DefinitionRecord, *, suspend: bool) -> Refused:

@@ -7,6 +7,7 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
+from engine.app.asking import RightsOfCaller, nobody_asks
 from engine.app.jobs import EXTERNAL_LANE, Acquired, Acquisition, Commands, LeaseChange, LeasedJob, Leases
 from engine.kernel import commands as cmd
 from engine.kernel.errors import FAILED_PRECONDITION, PERMISSION_DENIED, Refused, invalid, not_found
@@ -37,7 +38,16 @@ class Acquire(msgspec.Struct, frozen=True, kw_only=True):
 class ExternalWork:
     """What a worker can do."""
 
-    def __init__(self, *, commands: Commands, leases: Leases, now: Callable[[], datetime]) -> None:
+    def __init__(
+        self,
+        *,
+        commands: Commands,
+        leases: Leases,
+        now: Callable[[], datetime],
+        rights: RightsOfCaller = nobody_asks,
+    ) -> None:
+        """`rights` bind whoever asks: a worker is given the jobs of the tenant that it sees."""
+        self._rights = rights
         self._commands = commands
         self._leases = leases
         self.now = now
@@ -66,7 +76,7 @@ class ExternalWork:
                 until=now + ask.lease,
                 now=now,
                 count=count,
-                tenant_id=ask.tenant_id,
+                tenant_id=self._tenant(ask.tenant_id),
                 exclusive=True,
                 with_variables=True,
                 request_id=ask.request_id,
@@ -105,14 +115,14 @@ class ExternalWork:
         check_many(len(leases))
         check_lease(lease)
         until = self.now() + lease
-        found = await self._leases.extend(leases, until)
+        found = await self._leases.extend(self._within(leases), until)
         refused = [_refusal(word, change) for word, change in zip(found, leases, strict=True)]
         return [until if why is None else why for why in refused]
 
     async def release(self, lease: LeaseChange) -> None:
         """Give a job back undone. Raises Refused: NOT_FOUND, PERMISSION_DENIED."""
         require_worker(lease.owner)
-        (word,) = await self._leases.release([lease])
+        (word,) = await self._leases.release(self._within([lease]))
         refused = _refusal(word, lease)
         if refused is not None:
             raise refused
@@ -121,8 +131,29 @@ class ExternalWork:
     async def release_all(self, worker_id: str, tenant_id: str | None) -> None:
         """Give all jobs of a worker back."""
         require_worker(worker_id)
-        if await self._leases.release_all(worker_id, tenant_id):
+        if await self._leases.release_all(worker_id, self._tenant(tenant_id)):
             self._released()
+
+    def _tenant(self, asked: str | None) -> str | None:
+        """The tenant whose jobs are meant: the one that is named, or the only one that is seen."""
+        rights = self._rights()
+        if rights is None or rights.tenant_id is None:
+            return asked
+        if asked and not rights.sees(asked):
+            raise Refused(
+                PERMISSION_DENIED,
+                "foreign-tenant",
+                "expected a tenant that the caller belongs to, found another",
+                tenant_id=asked,
+            )
+        return rights.tenant_id
+
+    def _within(self, leases: Sequence[LeaseChange]) -> Sequence[LeaseChange]:
+        """The same, of the tenant that is seen."""
+        tenant_id = self._tenant(None)
+        if tenant_id is None:
+            return leases
+        return [msgspec.structs.replace(lease, tenant_id=tenant_id) for lease in leases]
 
     def _released(self) -> None:
         if self.on_released is not None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
 import msgspec
 
+from engine.app.asking import RightsOfCaller, nobody_asks
+from engine.app.definitions import unknown_definition
 from engine.app.queries import ExecutionView, ProcessInstanceView, RuntimeQueries
 from engine.app.starting import StartingDefinitions
 from engine.app.submitting import Bundles
@@ -43,7 +46,15 @@ class Woken:
 class InstanceChanges:
     """Changes instances."""
 
-    def __init__(self, commands: Bundles, definitions: StartingDefinitions, queries: RuntimeQueries) -> None:
+    def __init__(
+        self,
+        commands: Bundles,
+        definitions: StartingDefinitions,
+        queries: RuntimeQueries,
+        rights: RightsOfCaller = nobody_asks,
+    ) -> None:
+        """`rights` bind whoever asks: a definition of a tenant that they do not see is none to migrate to."""
+        self._rights = rights
         self._commands = commands
         self._definitions = definitions
         self._queries = queries
@@ -84,11 +95,20 @@ class InstanceChanges:
         if not target.definition_id and not target.key:
             raise invalid("no-migration-target", "expected a process definition to migrate to, found none")
         if target.definition_id:
+            await self._check_seen(target.definition_id)
             return target.definition_id
         found = await self._definitions.resolve_start(
             key=target.key, version=target.version, tenant_id=target.tenant_id
         )
         return found.definition_id
+
+    async def _check_seen(self, definition_id: str) -> None:
+        rights = self._rights()
+        if rights is None or rights.tenant_id is None:
+            return
+        record = await asyncio.to_thread(self._definitions.record, definition_id)
+        if not rights.sees(record.tenant_id):
+            raise unknown_definition(definition_id)
 
     async def wake(self, execution_id: str, command: Command, *, request_id: str = "") -> Woken:
         """Carry out an action on an execution and return what became of it. Raises Refused."""

@@ -77,11 +77,12 @@ class Acquired(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LeaseChange(msgspec.Struct, frozen=True, kw_only=True):
-    """Names a lease: `token` empty: whichever the owner has on that job."""
+    """Names a lease: `token` empty: whichever the owner has on that job; `tenant_id` None: of whichever tenant."""
 
     job_id: str
     owner: str
     token: str = ""
+    tenant_id: str | None = None
 
 
 class Leases(Protocol):

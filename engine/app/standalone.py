@@ -18,6 +18,7 @@ from engine.app.asks import NOBODY
 from engine.app.submitting import Bundles
 from engine.kernel.commands import ClaimTask, Command, CompleteTask, DelegateTask, ResolveTask, UpdateTask
 from engine.kernel.errors import NOT_FOUND, Refused, invalid
+from engine.kernel.rights import Rights
 from engine.kernel.state import Task
 from engine.kernel.values import Value
 
@@ -70,8 +71,11 @@ class StandaloneTasks(Protocol):
         """Carry out commands, all or none, as `apply` would."""
         ...
 
-    def delete(self, task_id: str, request_id: str = "") -> Reply:
-        """Delete a task and the tasks below it. NOT_FOUND: none. PERMISSION_DENIED: it belongs to an instance."""
+    def delete(self, task_id: str, request_id: str = "", rights: Rights | None = None) -> Reply:
+        """Delete a task and the tasks below it. NOT_FOUND: none. PERMISSION_DENIED: it belongs to an instance.
+
+        `rights` bind whoever asks.
+        """
         ...
 
 

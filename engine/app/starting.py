@@ -5,14 +5,16 @@ The answer is put together from the events of the start, heard of at its commit,
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Protocol
 
-from engine.app.definitions import StartTarget
+from engine.app.asking import RightsOfCaller, nobody_asks
+from engine.app.definitions import StartTarget, unknown_definition
 from engine.app.queries import LOCAL, NamedVariable, ProcessInstanceView, RuntimeQueries
-from engine.app.repository import Commands
+from engine.app.repository import Commands, DefinitionRecord
 from engine.app.unit_of_work import Committed
 from engine.kernel import commands as cmd
 from engine.kernel import events as ev
@@ -42,6 +44,10 @@ class StartingDefinitions(Protocol):
         """Return the compiled definition. Raises Refused (NOT_FOUND)."""
         ...
 
+    def record(self, definition_id: str) -> DefinitionRecord:
+        """Return what is stored of a definition, from the database if need be; blocking. Raises Refused (NOT_FOUND)."""
+        ...
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StartAsk:
@@ -63,6 +69,10 @@ class StartAsk:
     user_id: str = ""
     override_tenant_id: str = ""
     return_variables: bool = False
+    callback_id: str = ""
+    callback_type: str = ""
+    reference_id: str = ""
+    reference_type: str = ""
     request_id: str = ""
 
 
@@ -87,8 +97,10 @@ class Starting:
         definitions: StartingDefinitions,
         queries: RuntimeQueries,
         new_id: Callable[[], str],
+        rights: RightsOfCaller = nobody_asks,
     ) -> None:
-        """`new_id` mints the ids of new trees."""
+        """`new_id` mints the ids of new trees; `rights` bind whoever asks."""
+        self._rights = rights
         self._commands = commands
         self._definitions = definitions
         self._queries = queries
@@ -104,6 +116,12 @@ class Starting:
 
     async def start(self, ask: StartAsk) -> Started:
         """Start an instance. Raises Refused, as `resolve_start` and the kernel say."""
+        rights = self._rights()
+        if ask.definition_id and rights is not None and rights.tenant_id is not None:
+            # Before anything is said of a definition, such as that it is suspended.
+            record = await asyncio.to_thread(self._definitions.record, ask.definition_id)
+            if not rights.sees(record.tenant_id):
+                raise unknown_definition(ask.definition_id)
         target = await self._definitions.resolve_start(
             definition_id=ask.definition_id,
             key=ask.key,
@@ -123,6 +141,10 @@ class Starting:
             variables=ask.variables,
             transient_variables=ask.transient_variables,
             user_id=ask.user_id,
+            callback_id=ask.callback_id,
+            callback_type=ask.callback_type,
+            reference_id=ask.reference_id,
+            reference_type=ask.reference_type,
         )
         self._awaited[instance_id] = ()
         try:
@@ -158,6 +180,10 @@ class Starting:
             root_process_instance_id=started.instance_id,
             tenant_id=started.tenant_id,
             state=after.state,
+            callback_id=started.callback_id,
+            callback_type=started.callback_type,
+            reference_id=started.reference_id,
+            reference_type=started.reference_type,
             variables=after.named(started.instance_id) if with_variables else (),
         )
 
@@ -184,6 +210,10 @@ class Starting:
             root_process_instance_id=instance_id,
             tenant_id=ask.override_tenant_id or definition.tenant_id,
             state=COMPLETED,
+            callback_id=ask.callback_id,
+            callback_type=ask.callback_type,
+            reference_id=ask.reference_id,
+            reference_type=ask.reference_type,
         )
 
 

@@ -13,11 +13,12 @@ from typing import Protocol
 
 import msgspec
 
+from engine.app.sagas.state import Change, Saga
 from engine.kernel.commands import Command
 from engine.kernel.env import Definitions
 from engine.kernel.errors import MissingDefinition
 from engine.kernel.events import Event
-from engine.kernel.state import Tree
+from engine.kernel.state import Instance, Tree
 from engine.kernel.values import Value, Variable
 
 Reply = dict[str, Value]
@@ -54,6 +55,8 @@ class Targets:
     instances: list[str] = field(default_factory=list)
     executions: list[str] = field(default_factory=list)
     definitions: list[str] = field(default_factory=list)
+    starters: list[str] = field(default_factory=list)
+    """Definitions whose candidate starters are to be found, too."""
 
     @property
     def is_empty(self) -> bool:
@@ -66,12 +69,15 @@ class Found:
     """`roots`: the root of each thing that exists. `scopes`: the execution of a task or job.
 
     `answers`: first replies by request id. `suspended`: definitions that exist; they stay as they are until the commit.
+    `tenants`: whose these definitions are. `starters`: to whom definitions are offered, where that was asked.
     """
 
     answers: dict[str, Reply] = field(default_factory=dict)
     roots: dict[str, str] = field(default_factory=dict)
     scopes: dict[str, str] = field(default_factory=dict)
     suspended: dict[str, bool] = field(default_factory=dict)
+    tenants: dict[str, str] = field(default_factory=dict)
+    starters: dict[str, list[tuple[str, str]]] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -79,7 +85,8 @@ class Wanted:
     """What to lock and load. Of trees in `whole` everything is loaded, of others what the commands at hand need.
 
     `scopes`: leaf executions (root id, execution id) whose variables are needed. `links`: tasks and instances whose
-    identity links are. `skip_locked`: leave out trees that somebody else holds instead of waiting for them.
+    identity links are. `sagas`: whose rows are to be locked. `skip_locked`: leave out trees that somebody else holds
+    instead of waiting for them.
     """
 
     roots: dict[str, None] = field(default_factory=dict)
@@ -89,6 +96,7 @@ class Wanted:
     jobs: list[str] = field(default_factory=list)
     links: list[str] = field(default_factory=list)
     deliveries: list[DeliveryKey] = field(default_factory=list)
+    sagas: list[str] = field(default_factory=list)
     skip_locked: bool = False
 
 
@@ -101,6 +109,7 @@ class StartJob:
     element_id: str
     due_at: datetime
     repeat: str
+    tenant_id: str = ""
 
 
 class Loaded(Protocol):
@@ -110,6 +119,8 @@ class Loaded(Protocol):
     """Those that are still to be made."""
     start_jobs: dict[str, StartJob]
     """Jobs without an instance, by id."""
+    sagas: dict[str, str]
+    """The token under which each wanted saga is held, by id."""
 
     def holds(self, root_id: str) -> bool:
         """Tell whether the tree exists and is locked by us."""
@@ -134,6 +145,7 @@ class Accepted:
     reply: Reply
     payload: bytes
     throw_ids: list[str] = field(default_factory=list)
+    sagas: list[Change] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -257,6 +269,14 @@ class DefinitionSource(Definitions, Protocol):
         ...
 
 
+class CompletionSagas(Protocol):
+    """What the end of an instance means for sagas (`engine.app.sagas.completion.Completions`)."""
+
+    def of(self, instance: Instance, at: datetime) -> Change:
+        """The saga of an instance that has just completed."""
+        ...
+
+
 class IdSource(Protocol):
     """Mints ids (see `mesh.ids`)."""
 
@@ -280,6 +300,7 @@ class Committed(msgspec.Struct, frozen=True, kw_only=True):
     command_id: str
     tenant_id: str
     events: list[Event]
+    sagas: Sequence[Saga] = ()
 
 
 OnCommitted = Callable[[Sequence[Committed]], None]

@@ -6,12 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from engine.app.asking import RightsOfCaller, nobody_asks
 from engine.app.queries import GLOBAL, LOCAL, RuntimeQueries, TaskQueries
 from engine.app.standalone import TaskCommands
 from engine.app.submitting import Bundles, first_answer
 from engine.kernel import commands as cmd
 from engine.kernel.commands import Command
 from engine.kernel.errors import invalid
+from engine.kernel.rights import not_yours
 from engine.kernel.values import Variable
 from mesh.errors import NotFound
 
@@ -54,9 +56,11 @@ class _Place:
 class TaskVariables:
     """Changes variables as a task sees them: its own, or those of its process instance."""
 
-    def __init__(self, commands: TaskCommands, queries: TaskQueries) -> None:
+    def __init__(self, commands: TaskCommands, queries: TaskQueries, rights: RightsOfCaller = nobody_asks) -> None:
+        """`rights` bind whoever asks: the variables of a task are for those who work on it."""
         self._commands = commands
         self._queries = queries
+        self._rights = rights
 
     async def set(self, task_id: str, change: VariableChange) -> None:
         """Set variables. Raises NotFound; Refused also for a global one of a task without process instance."""
@@ -78,6 +82,9 @@ class TaskVariables:
             if await self._commands.was_answered(request_id):
                 return None
             raise
+        rights = self._rights()
+        if rights is not None and rights.own_tasks and rights.user_id not in (task.assignee, task.owner):
+            raise not_yours(task_id)
         if not task.process_instance_id:
             return _Place(local_id=task.id, global_id="", submit=self._commands.submit_standalone)
         return _Place(

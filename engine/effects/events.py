@@ -11,6 +11,7 @@ from typing import Any, Final, cast
 import msgspec
 from flowloom.events.v1 import events_pb2 as pb
 
+from engine.app.sagas.state import StepRequested
 from engine.kernel import events as ev
 from engine.kernel import values
 from engine.kernel.state import ASYNC, COMPLETED, EXTERNAL, FAILED, HTTP, TERMINATED, TIMER
@@ -183,6 +184,10 @@ def _instance_started(event: ev.ProcessInstanceStarted) -> Fields:
         "start_activity_id": event.start_element_id or None,
         "super_process_instance_id": event.super_instance_id or None,
         "super_execution_id": event.super_execution_id or None,
+        "callback_id": event.callback_id or None,
+        "callback_type": event.callback_type or None,
+        "reference_id": event.reference_id or None,
+        "reference_type": event.reference_type or None,
     }
 
 
@@ -195,14 +200,9 @@ def _instance_ended(event: ev.ProcessInstanceEnded) -> Fields:
 
 
 def _instance_updated(event: ev.ProcessInstanceUpdated) -> Fields:
-    fields: Fields = {}
-    changed: list[str] = []
-    for name in ("name", "business_key", "business_status"):
-        value = getattr(event, name)
-        if value is not None:
-            changed.append(name)
-            fields[name] = value or None
-    fields["changed_fields"] = changed
+    fields: Fields = {"changed_fields": list(event.changes)}
+    for name, value in event.changes.items():
+        fields[name] = _time(value) if isinstance(value, datetime) else value or None
     return fields
 
 
@@ -384,6 +384,34 @@ def _message_thrown(event: ev.MessageThrown) -> Fields:
     return {"message_name": event.name}
 
 
+def _comment_added(event: ev.CommentAdded) -> Fields:
+    return {
+        "comment_id": event.comment_id,
+        "task_id": event.task_id,
+        "author": event.author or None,
+        "message": event.message,
+        "of_process_instance": event.of_instance,
+    }
+
+
+def _comment_removed(event: ev.CommentRemoved) -> Fields:
+    return {"comment_id": event.comment_id, "task_id": event.task_id}
+
+
+def _saga_step_requested(event: StepRequested) -> Fields:
+    return {
+        "saga_id": event.saga_id,
+        "saga_name": event.saga_name,
+        "step_id": event.step_id,
+        "step_name": event.step_name,
+        "action": event.action,
+        "attempt": event.attempt,
+        "topic": event.topic,
+        "tenant_id": event.tenant_id,
+        "data": _json.encode(event.data).decode(),
+    }
+
+
 _ENCODERS: Final[dict[type[ev.Event], tuple[str, Callable[[Any], Fields | None]]]] = {
     ev.ProcessInstanceStarted: ("process_instance_started", _instance_started),
     ev.ProcessInstanceEnded: ("process_instance_ended", _instance_ended),
@@ -413,5 +441,8 @@ _ENCODERS: Final[dict[type[ev.Event], tuple[str, Callable[[Any], Fields | None]]
     ev.SignalThrown: ("signal_thrown", _signal_thrown),
     ev.MessageThrown: ("message_thrown", _message_thrown),
     ev.IncidentRaised: ("incident_raised", _incident_raised),
+    ev.CommentAdded: ("comment_added", _comment_added),
+    ev.CommentRemoved: ("comment_removed", _comment_removed),
+    StepRequested: ("saga_step_requested", _saga_step_requested),
 }
 """By kernel event: the field of `Event.kind`, and what makes its content (None: histories do not hear of it)."""

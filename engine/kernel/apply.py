@@ -1,11 +1,15 @@
 """The one function that changes state: an event and the tree it happened to. Folding it over events gives the state."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
+
+import msgspec
 
 from engine.kernel import events as ev
 from engine.kernel import state as st
 from engine.kernel.values import Variable
+
+_INSTANCE_FIELDS: Final = frozenset(("name", "business_key", "business_status"))
 
 
 def apply(tree: st.Tree, event: ev.Event) -> None:
@@ -42,6 +46,13 @@ def _started(tree: st.Tree, event: ev.ProcessInstanceStarted) -> None:
         start_user_id=event.start_user_id,
         started_at=event.at,
     )
+    if event.callback_id or event.reference_id or event.callback_type or event.reference_type:
+        instance.facts = st.Facts(
+            callback_id=event.callback_id,
+            callback_type=event.callback_type,
+            reference_id=event.reference_id,
+            reference_type=event.reference_type,
+        )
     tree.instances[event.instance_id] = instance
     if event.super_execution_id:
         tree.instances[event.super_instance_id].executions[event.super_execution_id].called = event.instance_id
@@ -71,12 +82,15 @@ def _activated(tree: st.Tree, event: ev.ProcessInstanceActivated) -> None:
 
 def _updated(tree: st.Tree, event: ev.ProcessInstanceUpdated) -> None:
     instance = tree.instances[event.instance_id]
-    if event.name is not None:
-        instance.name = event.name
-    if event.business_key is not None:
-        instance.business_key = event.business_key
-    if event.business_status is not None:
-        instance.business_status = event.business_status
+    facts: dict[str, Any] = {}
+    for name, value in event.changes.items():
+        if name in _INSTANCE_FIELDS:
+            setattr(instance, name, value)
+        else:
+            facts[name] = value
+    if facts:
+        changed = msgspec.structs.replace(instance.facts, **facts)
+        instance.facts = changed if changed != st.NO_FACTS else st.NO_FACTS
 
 
 def _migrated(tree: st.Tree, event: ev.ProcessInstanceMigrated) -> None:

@@ -1,12 +1,14 @@
 """What can be asked of an instance tree: plain values. `decide` carries them out.
 
-Every command names its target by id and whoever asks (`user_id`, empty if nobody in particular).
+Every command names its target by id and whoever asks (`user_id`, empty if nobody in particular), with what binds them
+(`rights`, None: nothing).
 """
 
 from datetime import datetime
 
 import msgspec
 
+from engine.kernel.rights import Rights
 from engine.kernel.values import Variable
 
 Variables = dict[str, Variable]
@@ -16,6 +18,7 @@ class Command(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """Base of all commands."""
 
     user_id: str = ""
+    rights: Rights | None = None
 
 
 class StartProcess(Command, frozen=True, kw_only=True):
@@ -33,6 +36,10 @@ class StartProcess(Command, frozen=True, kw_only=True):
     variables: Variables = {}
     transient_variables: Variables = {}
     start_element_id: str = ""
+    callback_id: str = ""
+    callback_type: str = ""
+    reference_id: str = ""
+    reference_type: str = ""
 
 
 class CompleteTask(Command, frozen=True, kw_only=True):
@@ -196,10 +203,17 @@ class RemoveVariables(Command, frozen=True, kw_only=True):
 
 
 class UpdateInstance(Command, frozen=True, kw_only=True):
+    """`changes`: new values by field name: name, business_key, business_status, assignee, owner, due_date."""
+
     instance_id: str
-    name: str | None = None
-    business_key: str | None = None
-    business_status: str | None = None
+    changes: dict[str, str | datetime | None]
+
+
+class ClaimInstance(Command, frozen=True, kw_only=True):
+    """An empty `assignee` unclaims. Refused if another user holds the instance."""
+
+    instance_id: str
+    assignee: str
 
 
 class SuspendInstance(Command, frozen=True, kw_only=True):

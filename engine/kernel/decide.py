@@ -69,6 +69,7 @@ def _work_off(turn: Turn) -> None:
 _HANDLERS: dict[type[cmd.Command], Callable[[Turn, Any], Reply | None]] = {
     cmd.StartProcess: instances.start,
     cmd.UpdateInstance: instances.update,
+    cmd.ClaimInstance: instances.claim,
     cmd.SuspendInstance: instances.suspend,
     cmd.ActivateInstance: instances.activate,
     cmd.DeleteInstance: instances.delete,

@@ -34,6 +34,10 @@ class ProcessInstanceStarted(Event, frozen=True, kw_only=True, gc=False):
     tenant_id: str = ""
     start_user_id: str = ""
     start_element_id: str = ""
+    callback_id: str = ""
+    callback_type: str = ""
+    reference_id: str = ""
+    reference_type: str = ""
 
 
 class ProcessInstanceEnded(Event, frozen=True, kw_only=True, gc=False):
@@ -57,12 +61,10 @@ class ProcessInstanceActivated(Event, frozen=True, kw_only=True, gc=False):
 
 
 class ProcessInstanceUpdated(Event, frozen=True, kw_only=True, gc=False):
-    """The fields given (not None) replace the present ones."""
+    """`changes` holds the new values of fields of `state.Instance` and of its `state.Facts`."""
 
     at: datetime
-    name: str | None = None
-    business_key: str | None = None
-    business_status: str | None = None
+    changes: dict[str, Value]
 
 
 class ProcessInstanceMigrated(Event, frozen=True, kw_only=True, gc=False):
@@ -307,6 +309,25 @@ class IncidentRaised(Event, frozen=True, kw_only=True, gc=False):
     message: str
     at: datetime
     job_id: str = ""
+
+
+class CommentAdded(Event, frozen=True, kw_only=True, gc=False):
+    """Somebody remarked something on a task. Told beside the trees: no state holds it, so it is not of `AnyEvent`."""
+
+    comment_id: str
+    task_id: str
+    author: str
+    message: str
+    at: datetime
+    of_instance: bool = False
+
+
+class CommentRemoved(Event, frozen=True, kw_only=True, gc=False):
+    """A remark on a task was deleted. Told beside the trees, as `CommentAdded`."""
+
+    comment_id: str
+    task_id: str
+    at: datetime
 
 
 AnyEvent = (

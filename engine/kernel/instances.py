@@ -4,7 +4,7 @@ from engine.kernel import events as ev
 from engine.kernel import lifecycle, listeners
 from engine.kernel.definition import Definition, Node
 from engine.kernel.here import Here
-from engine.kernel.state import Instance
+from engine.kernel.state import NO_FACTS, Facts, Instance
 from engine.kernel.turn import Turn
 
 
@@ -22,6 +22,7 @@ def begin(
     tenant_id: str = "",
     start_user_id: str = "",
     start_element_id: str = "",
+    facts: Facts = NO_FACTS,
 ) -> Instance:
     """Create an instance without setting it off, so that its variables can be set first."""
     turn.emit(
@@ -41,6 +42,10 @@ def begin(
             tenant_id=tenant_id,
             start_user_id=start_user_id,
             start_element_id=start_element_id,
+            callback_id=facts.callback_id,
+            callback_type=facts.callback_type,
+            reference_id=facts.reference_id,
+            reference_type=facts.reference_type,
         )
     )
     return turn.tree.instances[instance_id]

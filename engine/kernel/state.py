@@ -7,6 +7,7 @@ of which a command loads only what it needs. Nothing but `apply` changes any of 
 
 from collections.abc import Iterator
 from datetime import datetime
+from typing import Final
 
 import msgspec
 
@@ -108,6 +109,24 @@ class Job(msgspec.Struct, kw_only=True):
     payload: dict[str, Value] = {}
 
 
+class Facts(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """What few instances have: who is responsible for one and until when, and what it stands for elsewhere."""
+
+    assignee: str = ""
+    owner: str = ""
+    due_date: datetime | None = None
+    claim_time: datetime | None = None
+    claimed_by: str = ""
+    callback_id: str = ""
+    callback_type: str = ""
+    reference_id: str = ""
+    reference_type: str = ""
+
+
+NO_FACTS: Final = Facts()
+"""Shared by all instances that have none."""
+
+
 class Instance(msgspec.Struct, kw_only=True):
     """One process instance. `children` indexes executions by parent and is rebuilt when the state is loaded."""
 
@@ -128,6 +147,7 @@ class Instance(msgspec.Struct, kw_only=True):
     state: str = ACTIVE
     end_element_id: str = ""
     ended_reason: str = ""
+    facts: Facts = NO_FACTS
     revision: int = 0
     waits: list[Wait] = []
     records: list[dict[str, Value]] = []
@@ -185,6 +205,7 @@ class Tokens(msgspec.Struct, omit_defaults=True):
     executions: list[Execution] = []
     waits: list[Wait] = []
     records: list[dict[str, Value]] = []
+    facts: Facts | None = None
 
 
 _encoder = msgspec.json.Encoder()
@@ -193,7 +214,9 @@ _decoder = msgspec.json.Decoder(Tokens)
 
 def encode_tokens(instance: Instance) -> bytes:
     """The token tree as JSON, in the order in which executions began: equal states give equal bytes."""
-    tokens = Tokens(list(instance.executions.values()), instance.waits, instance.records)
+    facts = instance.facts
+    kept = facts if facts is not NO_FACTS else None
+    tokens = Tokens(list(instance.executions.values()), instance.waits, instance.records, kept)
     return _encoder.encode(tokens)
 
 
@@ -203,4 +226,5 @@ def decode_tokens(instance: Instance, data: bytes | str) -> None:
     instance.executions = {execution.id: execution for execution in tokens.executions}
     instance.waits = tokens.waits
     instance.records = tokens.records
+    instance.facts = tokens.facts or NO_FACTS
     instance.index()

@@ -20,8 +20,17 @@ MAX_KIND: Final = 64
 
 _TASK: Final = ("name", "assignee", "owner", "category", "form_key", "tenant_id")
 _FIELDS: Final[Mapping[type[ev.Event], tuple[str, ...]]] = {
-    ev.ProcessInstanceStarted: ("business_key", "business_status", "name", "start_user_id", "tenant_id"),
-    ev.ProcessInstanceUpdated: ("name", "business_key", "business_status"),
+    ev.ProcessInstanceStarted: (
+        "business_key",
+        "business_status",
+        "name",
+        "start_user_id",
+        "tenant_id",
+        "callback_id",
+        "callback_type",
+        "reference_id",
+        "reference_type",
+    ),
     ev.VariableSet: ("name",),
     ev.TaskCreated: _TASK,
     ev.IdentityLinkAdded: ("user_id", "group_id"),
@@ -30,6 +39,8 @@ _FIELDS: Final[Mapping[type[ev.Event], tuple[str, ...]]] = {
     ev.SignalThrown: ("name",),
     ev.MessageThrown: ("name", "business_key"),
 }
+_CHANGES: Final = (ev.TaskUpdated, ev.ProcessInstanceUpdated)
+_WORDS: Final = frozenset((*_TASK, "business_key", "business_status"))
 
 
 def check_texts(events: Iterable[ev.Event], command: Command | None) -> None:
@@ -48,14 +59,13 @@ def check_texts(events: Iterable[ev.Event], command: Command | None) -> None:
                     raise _too_long(name, value, MAX_WORDS, command)
             if kind is ev.IdentityLinkAdded and len(event.kind) > MAX_KIND:  # type: ignore[attr-defined]
                 raise _too_long("type", event.kind, MAX_KIND, command)  # type: ignore[attr-defined]
-        elif kind is ev.TaskUpdated:
+        elif kind in _CHANGES:
             _check_changes(event.changes, command)  # type: ignore[attr-defined]
 
 
 def _check_changes(changes: Mapping[str, Any], command: Command | None) -> None:
-    for name in _TASK:
-        value = changes.get(name)
-        if isinstance(value, str) and len(value) > MAX_WORDS:
+    for name, value in changes.items():
+        if name in _WORDS and isinstance(value, str) and len(value) > MAX_WORDS:
             raise _too_long(name, value, MAX_WORDS, command)
 
 

@@ -15,7 +15,7 @@ from engine.app.operations import EngineFacts, JobOperations, ManualControl
 from engine.app.queries import DEFAULT_MAX_FINDINGS, ConsistencyQueries, JobFilter, JobQueries
 from engine.rpc import mapping_jobs as mapping
 from engine.rpc import mapping_lists as lists
-from engine.rpc.context import caller_of
+from engine.rpc.context import caller_of, require_all_tenants
 from engine.rpc.errors import answers_refusals
 
 if TYPE_CHECKING:
@@ -129,6 +129,8 @@ class ManagementService(management_service_pb2_grpc.ManagementServiceServicer):
         self, request: pb.CheckConsistencyRequest, context: RpcContext
     ) -> pb.CheckConsistencyResponse:
         most = request.max_findings if request.HasField("max_findings") else DEFAULT_MAX_FINDINGS
+        # The check sees the whole database, of all tenants.
+        require_all_tenants()
         return mapping.consistency(await self._queries.check_consistency(request.root_process_instance_id, most))
 
     # --- tests --------------------------------------------------------------------------------------------------------

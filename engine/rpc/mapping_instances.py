@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
 from typing import Final, TypeAlias
 
 from flowloom.engine.v1 import process_instance_pb2
@@ -18,8 +19,16 @@ from mesh.errors import Unimplemented
 
 Migration: TypeAlias = pb.MigrateProcessInstanceRequest | pb.ValidateProcessInstanceMigrationRequest
 
-_CLEARABLE: Final = {"name": "name", "businessKey": "business_key", "businessStatus": "business_status"}
-_ACTIONS: Final = ("suspend", "activate")
+_CLEARABLE: Final[Mapping[str, tuple[str, str | None]]] = {
+    "name": ("name", ""),
+    "businessKey": ("business_key", ""),
+    "businessStatus": ("business_status", ""),
+    "assignee": ("assignee", ""),
+    "owner": ("owner", ""),
+    "dueDate": ("due_date", None),
+}
+"""What `clear` may name, the kernel's field and what empties it."""
+_ACTIONS: Final = ("suspend", "activate", "claim", "unclaim")
 
 
 def update(request: pb.UpdateProcessInstanceRequest, user_id: str) -> Command:
@@ -31,29 +40,26 @@ def update(request: pb.UpdateProcessInstanceRequest, user_id: str) -> Command:
         return cmd.SuspendInstance(user_id=user_id, instance_id=request.process_instance_id)
     if request.action == "activate":
         return cmd.ActivateInstance(user_id=user_id, instance_id=request.process_instance_id)
-    if request.action in ("claim", "unclaim"):
-        raise not_offered("action", "claiming a process instance")
+    if request.action == "claim":
+        if not request.assignee:
+            raise invalid_request("assignee", "expected the user who claims the process instance, found none")
+        return cmd.ClaimInstance(user_id=user_id, instance_id=request.process_instance_id, assignee=request.assignee)
+    if request.action == "unclaim":
+        return cmd.ClaimInstance(user_id=user_id, instance_id=request.process_instance_id, assignee="")
     if request.action:
         raise invalid_request("action", f"expected an action of {', '.join(_ACTIONS)}, found '{request.action}'")
-    given = {descriptor.name: value for descriptor, value in request.ListFields()}
-    for field in ("assignee", "owner", "due_date"):
-        if field in given:
-            raise not_offered(field, f"a process instance's {field}")
-    new: dict[str, str] = {}
+    new: dict[str, str | datetime | None] = {}
     for name in request.clear:
         if name not in _CLEARABLE:
             raise invalid_request("clear", f"expected a field of {', '.join(_CLEARABLE)}, found '{name}'")
-        new[_CLEARABLE[name]] = ""
-    new.update({field: given[field] for field in _CLEARABLE.values() if field in given})
+        new[_CLEARABLE[name][0]] = _CLEARABLE[name][1]
+    given = {descriptor.name: value for descriptor, value in request.ListFields()}
+    new.update({field: given[field] for field, _ in _CLEARABLE.values() if field in given and field != "due_date"})
+    if "due_date" in given:
+        new["due_date"] = request.due_date.ToDatetime(UTC)
     if not new:
         raise invalid_request("action", "expected an action or a field to change, found neither")
-    return cmd.UpdateInstance(
-        user_id=user_id,
-        instance_id=request.process_instance_id,
-        name=new.get("name"),
-        business_key=new.get("business_key"),
-        business_status=new.get("business_status"),
-    )
+    return cmd.UpdateInstance(user_id=user_id, instance_id=request.process_instance_id, changes=new)
 
 
 def change_state(request: pb.ChangeProcessInstanceStateRequest, user_id: str) -> cmd.ChangeState:

@@ -30,6 +30,7 @@ from engine.app.queries import (
     VariableCondition,
     VariableInstanceView,
 )
+from engine.rpc.context import own_tenant
 from engine.rpc.variables import GLOBAL, read_typed, write_variable
 
 F = TypeVar("F", bound=msgspec.Struct)
@@ -47,7 +48,10 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def filter_of(kind: type[F], request: Message) -> F:
-    """Return what the request filters by. Raises InvalidArgument for a condition whose value does not fit its type."""
+    """Return what the request filters by.
+
+    Raises InvalidArgument for a condition whose value does not fit its type, PermissionDenied for a foreign tenant.
+    """
     known = kind.__struct_fields__
     wanted: dict[str, Any] = {}
     for field, value in request.ListFields():
@@ -61,6 +65,7 @@ def filter_of(kind: type[F], request: Message) -> F:
             wanted[field.name] = tuple(condition(found, f"{field.name}[{i}]") for i, found in enumerate(value))
         else:
             wanted[field.name] = tuple(value)
+    own_tenant(wanted.get("tenant_id", ""))
     return kind(**wanted)
 
 

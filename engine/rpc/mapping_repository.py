@@ -19,6 +19,7 @@ from engine.app.models import BPMN_SUFFIXES
 from engine.app.queries import DeploymentView, IdentityLinkView, ProcessDefinitionView, ResourceData, ResourceView
 from engine.app.repository import CANDIDATE, DeploymentRecord, Starter
 from engine.kernel.values import Value
+from engine.rpc.context import tenant_asked
 from engine.rpc.errors import invalid_request
 from engine.rpc.mapping_lists import identity_link, message_of
 from engine.rpc.variables import to_value
@@ -41,7 +42,7 @@ def deploy(request: pb.CreateDeploymentRequest) -> Deploy:
         name=request.name,
         key=request.key,
         category=request.category,
-        tenant_id=request.tenant_id,
+        tenant_id=tenant_asked(request.tenant_id),
         skip_duplicate=request.enable_duplicate_filtering,
         request_id=request.request_id,
     )
@@ -67,7 +68,7 @@ def upload(request: pb.UploadDeploymentRequest) -> Deploy:
         name=request.deployment_name or file_name.split(".", 1)[0] or file_name,
         key=request.deployment_key,
         category=request.category,
-        tenant_id=request.tenant_id or fields.get("tenantId", ""),
+        tenant_id=tenant_asked(request.tenant_id or fields.get("tenantId", "")),
         skip_duplicate=request.enable_duplicate_filtering,
         request_id=request.request_id,
     )

@@ -11,17 +11,21 @@ import msgspec
 from flowloom.engine.v1 import task_service_pb2 as pb
 from google.protobuf import timestamp_pb2
 
+from engine.app.form_submissions import TaskSubmission
 from engine.app.queries import TaskView
 from engine.kernel import commands as cmd
 from engine.kernel.commands import Command
 from engine.kernel.state import Task
+from engine.rpc.context import tenant_asked
 from engine.rpc.errors import invalid_request
 from engine.rpc.mapping_lists import task
 from engine.rpc.variables import GLOBAL, read_scoped, read_variables
+from mesh.access import current_principal
 
 Change: TypeAlias = str | int | datetime | None
 TaskFields: TypeAlias = pb.UpdateTaskRequest | pb.BulkUpdateTasksRequest | pb.CreateTaskRequest
 
+COMPLETE: Final = "complete"
 DELEGATION_STATES: Final = ("pending", "resolved")
 _TEXTS: Final = MappingProxyType(
     {
@@ -69,6 +73,22 @@ def complete(request: pb.CompleteTaskRequest | pb.ExecuteTaskActionRequest, user
     )
 
 
+def submission(request: pb.CompleteTaskRequest | pb.ExecuteTaskActionRequest, user_id: str) -> TaskSubmission | None:
+    """Return the completion with a form; None without one. Raises InvalidArgument for a bad variable."""
+    if not request.form_definition_id:
+        return None
+    globals_, locals_ = read_scoped(request.variables, GLOBAL)
+    return TaskSubmission(
+        task_id=request.task_id,
+        form_definition_id=request.form_definition_id,
+        outcome=request.outcome,
+        values={**globals_, **locals_},
+        transient_variables=read_variables(request.transient_variables, "transient_variables"),
+        user_id=user_id,
+        request_id=request.request_id,
+    )
+
+
 def claim(request: pb.ClaimTaskRequest | pb.ExecuteTaskActionRequest, user_id: str) -> cmd.ClaimTask:
     """Return the command; an absent assignee unclaims, as in Flowable."""
     return cmd.ClaimTask(user_id=user_id, task_id=request.task_id, assignee=request.assignee)
@@ -98,15 +118,31 @@ def assign(request: pb.AssignTaskRequest, user_id: str) -> cmd.UpdateTask:
 
 
 _ACTIONS: Final[Mapping[str, Callable[[pb.ExecuteTaskActionRequest, str], Command]]] = MappingProxyType(
-    {"complete": complete, "claim": claim, "unclaim": unclaim, "delegate": delegate, "resolve": resolve}
+    {COMPLETE: complete, "claim": claim, "unclaim": unclaim, "delegate": delegate, "resolve": resolve}
 )
 
 
+_PRIVILEGES: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "complete": "engine.task.complete",
+        "claim": "engine.task.claim",
+        "unclaim": "engine.task.claim",
+        "delegate": "engine.task.delegate",
+        "resolve": "engine.task.delegate",
+    }
+)
+"""The privileges of the methods that do the same."""
+
+
 def action(request: pb.ExecuteTaskActionRequest, user_id: str) -> Command:
-    """Return the command of Flowable's action. Raises InvalidArgument for an unknown one."""
+    """Return the command of Flowable's action.
+
+    Raises InvalidArgument for an unknown one, PermissionDenied without the privilege of the action.
+    """
     build = _ACTIONS.get(request.action)
     if build is None:
         raise invalid_request("action", f"expected an action of {', '.join(_ACTIONS)}, found '{request.action}'")
+    current_principal().require(_PRIVILEGES[request.action])
     return build(request, user_id)
 
 
@@ -131,6 +167,8 @@ def changes(request: TaskFields) -> dict[str, Change]:
             "delegation_state",
             f"expected a delegation state of {' or '.join(DELEGATION_STATES)}, found '{found['delegation']}'",
         )
+    if isinstance(found.get("tenant_id"), str):
+        found["tenant_id"] = tenant_asked(str(found["tenant_id"]))
     return found
 
 
@@ -205,7 +243,7 @@ def new_task(request: pb.CreateTaskRequest) -> Task:
     blank = Task(
         id="", instance_id="", execution_id="", element_id="", name="", created_at=datetime.fromtimestamp(0, UTC)
     )
-    return msgspec.structs.replace(blank, **changes(request))
+    return msgspec.structs.replace(blank, **{"tenant_id": tenant_asked(""), **changes(request)})
 
 
 def bulk_updated(found: Sequence[TaskView]) -> pb.BulkUpdateTasksResponse:

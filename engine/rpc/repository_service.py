@@ -13,6 +13,7 @@ from flowloom.engine.v1 import repository_service_pb2 as pb
 from google.api import httpbody_pb2
 from google.protobuf import struct_pb2
 
+from engine.app.asking import NoGroups, UserGroups
 from engine.app.definition_changes import DefinitionChanges
 from engine.app.definitions import DefinitionCache
 from engine.app.deployments import Deployments
@@ -20,6 +21,7 @@ from engine.app.model_view import model_view
 from engine.app.queries import DeploymentFilter, ProcessDefinitionFilter, RepositoryQueries
 from engine.rpc import mapping_lists as lists
 from engine.rpc import mapping_repository as mapping
+from engine.rpc.candidates import with_starter_groups
 from engine.rpc.context import caller_of
 from engine.rpc.errors import answers_refusals
 
@@ -39,7 +41,10 @@ class RepositoryService(repository_service_pb2_grpc.RepositoryServiceServicer):
         changes: DefinitionChanges,
         definitions: DefinitionCache,
         queries: RepositoryQueries,
+        groups: UserGroups | None = None,
     ) -> None:
+        """`groups` tells the groups of the users that lists ask for."""
+        self._groups = groups or NoGroups()
         self._deployments = deployments
         self._changes = changes
         self._definitions = definitions
@@ -105,7 +110,7 @@ class RepositoryService(repository_service_pb2_grpc.RepositoryServiceServicer):
     async def ListProcessDefinitions(
         self, request: pb.ListProcessDefinitionsRequest, context: RpcContext
     ) -> pb.ListProcessDefinitionsResponse:
-        wanted = lists.filter_of(ProcessDefinitionFilter, request)
+        wanted = await with_starter_groups(lists.filter_of(ProcessDefinitionFilter, request), self._groups)
         found = await self._queries.list_process_definitions(wanted, lists.page_of(request))
         return lists.listed(pb.ListProcessDefinitionsResponse, found, mapping.definition)
 
@@ -134,7 +139,8 @@ class RepositoryService(repository_service_pb2_grpc.RepositoryServiceServicer):
     async def GetProcessDefinitionModel(
         self, request: pb.GetProcessDefinitionModelRequest, context: RpcContext
     ) -> struct_pb2.Struct:
-        definition = await asyncio.to_thread(self._definitions.compiled, request.process_definition_id)
+        found = await self._queries.get_process_definition(request.process_definition_id)
+        definition = await asyncio.to_thread(self._definitions.compiled, found.id)
         return mapping.struct(model_view(definition))
 
     # --- candidate starters -------------------------------------------------------------------------------------------

@@ -13,6 +13,9 @@ from flowloom.engine.v1 import task_service_pb2 as pb
 from google.api import httpbody_pb2
 from google.rpc import status_pb2
 
+from engine.app.asking import NoGroups, UserGroups
+from engine.app.form_data import no_forms_service
+from engine.app.form_submissions import FormSubmissions
 from engine.app.queries import TaskFilter, TaskQueries
 from engine.app.standalone import TaskCommands
 from engine.app.task_remarks import TaskRemarks
@@ -22,7 +25,8 @@ from engine.rpc import mapping_remarks as remarks
 from engine.rpc import mapping_tasks as mapping
 from engine.rpc import mapping_variables as variables
 from engine.rpc.batch_stream import BatchStream, StreamTerms
-from engine.rpc.context import caller_of
+from engine.rpc.candidates import with_groups
+from engine.rpc.context import TASK_MANAGE, caller_of, named_user
 from engine.rpc.errors import answers_refusals, check_request_id
 from engine.rpc.variables import read_scope
 
@@ -41,7 +45,15 @@ class TaskService(task_service_pb2_grpc.TaskServiceServicer):
         remarks: TaskRemarks,
         queries: TaskQueries,
         terms: StreamTerms | None = None,
+        groups: UserGroups | None = None,
+        submissions: FormSubmissions | None = None,
     ) -> None:
+        """`groups` tells the groups of the users that lists ask for.
+
+        Without `submissions` no task can be completed with a form.
+        """
+        self._groups = groups or NoGroups()
+        self._submissions = submissions
         self._commands = commands
         self._variables = variables
         self._remarks = remarks
@@ -54,7 +66,8 @@ class TaskService(task_service_pb2_grpc.TaskServiceServicer):
         return lists.task(await self._queries.get_task(request.task_id))
 
     async def ListTasks(self, request: pb.ListTasksRequest, context: RpcContext) -> pb.ListTasksResponse:
-        found = await self._queries.list_tasks(lists.filter_of(TaskFilter, request), lists.page_of(request))
+        wanted = await with_groups(lists.filter_of(TaskFilter, request), self._groups)
+        found = await self._queries.list_tasks(wanted, lists.page_of(request))
         return lists.listed(pb.ListTasksResponse, found, lists.task)
 
     async def ListSubtasks(self, request: pb.ListSubtasksRequest, context: RpcContext) -> AsyncIterator[task_pb2.Task]:
@@ -62,10 +75,14 @@ class TaskService(task_service_pb2_grpc.TaskServiceServicer):
             yield lists.task(found)
 
     async def CreateTask(self, request: pb.CreateTaskRequest, context: RpcContext) -> task_pb2.Task:
+        if request.parent_task_id:
+            await self._queries.get_task(request.parent_task_id)
         task_id = await self._commands.create(mapping.new_task(request), request_id=request.request_id)
         return lists.task(await self._queries.get_task(task_id))
 
     async def UpdateTask(self, request: pb.UpdateTaskRequest, context: RpcContext) -> task_pb2.Task:
+        if request.parent_task_id:
+            await self._queries.get_task(request.parent_task_id)
         command = mapping.update(request, caller_of(context))
         await self._commands.submit(command, request_id=request.request_id)
         return lists.task(await self._queries.get_task(request.task_id))
@@ -89,23 +106,32 @@ class TaskService(task_service_pb2_grpc.TaskServiceServicer):
         self, request: pb.ExecuteTaskActionRequest, context: RpcContext
     ) -> pb.ExecuteTaskActionResponse:
         command = mapping.action(request, caller_of(context))
-        await self._commands.submit(command, request_id=request.request_id)
+        if request.form_definition_id and request.action == mapping.COMPLETE:
+            await self._complete(request, command.user_id)
+        else:
+            await self._commands.submit(command, request_id=request.request_id)
         return pb.ExecuteTaskActionResponse()
 
     async def CompleteTask(self, request: pb.CompleteTaskRequest, context: RpcContext) -> pb.CompleteTaskResponse:
-        command = mapping.complete(request, request.user_id or caller_of(context))
-        await self._commands.submit(command, request_id=request.request_id)
+        await self._complete(request, named_user(request.user_id, TASK_MANAGE))
         return pb.CompleteTaskResponse()
+
+    async def _complete(self, request: pb.CompleteTaskRequest | pb.ExecuteTaskActionRequest, user_id: str) -> None:
+        submission = mapping.submission(request, user_id)
+        if submission is None:
+            await self._commands.submit(mapping.complete(request, user_id), request_id=request.request_id)
+        elif self._submissions is None:
+            raise no_forms_service()
+        else:
+            await self._submissions.complete(submission)
 
     async def CompleteTasks(
         self, requests: AsyncIterator[pb.CompleteTasksRequest], context: RpcContext
     ) -> AsyncIterator[pb.CompleteTasksResponse]:
-        caller = caller_of(context)
-
         async def carry_out(command: pb.CompleteCommand) -> pb.CompleteResult:
             asked = command.complete
             check_request_id(asked)
-            await self._commands.submit(mapping.complete(asked, asked.user_id or caller), request_id=asked.request_id)
+            await self._complete(asked, named_user(asked.user_id, TASK_MANAGE))
             return pb.CompleteResult(correlation=command.correlation)
 
         def refuse(command: pb.CompleteCommand, status: status_pb2.Status) -> pb.CompleteResult:

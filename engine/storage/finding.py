@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 from engine.app.unit_of_work import Found, Targets
 from engine.storage.codec import from_json
@@ -17,10 +17,13 @@ _EXECUTIONS: Final = tuple(
     Sql(f"SELECT 'I', execution_id, root_id, '' FROM {table} WHERE execution_id IN ?*")
     for table in ("task", "job", "subscription")
 )
-_DEFINITIONS: Final = Sql("SELECT id, suspended FROM process_definition {index PRIMARY} WHERE id IN ?* {for share}")
+_DEFINITIONS: Final = Sql(
+    "SELECT id, suspended, tenant_id FROM process_definition {index PRIMARY} WHERE id IN ?* {for share}"
+)
+_STARTERS: Final = Sql("SELECT 'S', owner_id, user_id, group_id FROM identity_link WHERE owner_id IN ?*")
 _COMMITTED: Final = Sql("SELECT command_id, reply FROM outbox WHERE command_id IN ?*")
 
-PLANNED: Final = (_REQUESTS, _TASKS, _JOBS, _INSTANCES, *_EXECUTIONS, _DEFINITIONS, _COMMITTED)
+PLANNED: Final = (_REQUESTS, _TASKS, _JOBS, _INSTANCES, *_EXECUTIONS, _DEFINITIONS, _STARTERS, _COMMITTED)
 """For the tests of plans."""
 
 
@@ -39,6 +42,8 @@ def find(writer: Writer, targets: Targets) -> Found:
         parts.append((_INSTANCES, (instances,)))
     if targets.executions:
         parts += [(sql, (targets.executions,)) for sql in _EXECUTIONS]
+    if targets.starters:
+        parts.append((_STARTERS, (targets.starters,)))
     packet: list[Statement] = []
     if parts:
         packet.append(Union(parts))
@@ -46,16 +51,24 @@ def find(writer: Writer, targets: Targets) -> Found:
         packet.append(_DEFINITIONS.of(targets.definitions))
     results = writer.run(packet)
     if parts:
-        for mark, key, value, scope in results[0].rows:
-            if mark == "R":
-                found.answers[key] = from_json(value)
-            else:
-                found.roots[key] = value
-                if scope:
-                    found.scopes[key] = scope
+        _sort_out(found, results[0].rows)
     if targets.definitions:
-        found.suspended = {key: bool(suspended) for key, suspended in results[-1].rows}
+        found.suspended = {key: bool(suspended) for key, suspended, _ in results[-1].rows}
+        found.tenants = {key: tenant_id for key, _, tenant_id in results[-1].rows}
     return found
+
+
+def _sort_out(found: Found, rows: Any) -> None:
+    for mark, key, value, scope in rows:
+        if mark == "R":
+            found.answers[key] = from_json(value)
+        elif mark == "S":
+            # A definition's links are all of one kind: candidates.
+            found.starters.setdefault(key, []).append((value, scope))
+        else:
+            found.roots[key] = value
+            if scope:
+                found.scopes[key] = scope
 
 
 def committed(writer: Writer, command_ids: list[str]) -> dict[str, dict[str, object]]:

@@ -14,6 +14,7 @@ from engine.storage import remark_tables, rows, tables, task_notes
 from engine.storage.codec import encode_variables, to_json
 from engine.storage.gathering import Gathered
 from engine.storage.loading import LoadedRows
+from engine.storage.sagas.writing import rows_of as saga_rows
 from engine.storage.task_notes import Note, notes_of
 from mesh.db.statements import COMMIT, Delete, Insert, Sql, Statement
 from mesh.db.types import text_of_moment
@@ -96,6 +97,8 @@ def flush(writer: Writer, changes: Changes, loaded: LoadedRows | None) -> int:
         _note_row(note) for one in changes.accepted for note in notes_of(one.command, one.command_id, one.events)
     ]:
         packet.append(_NOTES.of(notes))
+    if sagas := [change for one in changes.accepted for change in one.sagas]:
+        packet += saga_rows(sagas, changes.accepted[0].at)
     packet.append(COMMIT)
     results = writer.run(packet)
     return sum(result.affected for result in results[first_throw:after_throws])

@@ -50,12 +50,12 @@ _INSTANCES: Final = Sql("SELECT id, definition_id, definition_key, tokens FROM i
 _VARIABLES: Final = Sql(
     "SELECT scope_id, name, type, value FROM variable WHERE root_id IN ?* AND scope_id IN ?* ORDER BY name"
 )
-_MINE: Final = "WHERE id = ? AND lock_owner = ? AND (lock_token = ? OR ? = '')"
+_MINE: Final = "WHERE id = ? AND lock_owner = ? AND (lock_token = ? OR ? = '') AND (tenant_id = ? OR ? = 1)"
 _EXTEND: Final = Sql(f"UPDATE job SET lease_until = ?, available_at = ? {_MINE}")
 _RELEASE: Final = Sql(
     f"UPDATE job SET lock_owner = '', lock_token = '', lease_until = NULL, available_at = due_at {_MINE}"
 )
-_OUTSIDE: Final = Sql("SELECT id FROM job WHERE id IN ?* AND kind IN ?* AND dead = ?")
+_OUTSIDE: Final = Sql("SELECT id, tenant_id FROM job WHERE id IN ?* AND kind IN ?* AND dead = ?")
 _OF_OWNER: Final = Sql("SELECT id, tenant_id FROM job WHERE lane = ? AND lock_owner = ? {skip locked}")
 _RELEASE_MANY: Final = Sql(
     "UPDATE job SET lock_owner = '', lock_token = '', lease_until = NULL, available_at = due_at WHERE id IN ?*"
@@ -302,17 +302,19 @@ def release(writer: Writer, leases: Sequence[LeaseChange]) -> list[str]:
     return _change(writer, leases, [_RELEASE.of(*_named(lease)) for lease in leases])
 
 
-def _named(lease: LeaseChange) -> tuple[str, str, str, str]:
-    return lease.job_id, lease.owner, lease.token, lease.token
+def _named(lease: LeaseChange) -> tuple[str, str, str, str, str, int]:
+    any_tenant = lease.tenant_id is None
+    return lease.job_id, lease.owner, lease.token, lease.token, lease.tenant_id or "", int(any_tenant)
 
 
 def _change(writer: Writer, leases: Sequence[LeaseChange], statements: Sequence[Any]) -> list[str]:
     known = _OUTSIDE.of([lease.job_id for lease in leases], [EXTERNAL, HTTP], not _DEAD)
     *changed, outside, _ = writer.run([*statements, known, COMMIT])
-    there = {row[0] for row in outside.rows}
+    there = {row[0]: row[1] for row in outside.rows}
+    seen = [lease.tenant_id is None or lease.tenant_id == there.get(lease.job_id) for lease in leases]
     return [
-        "" if result.affected else "not-held" if lease.job_id in there else "not-found"
-        for result, lease in zip(changed, leases, strict=True)
+        "" if result.affected else "not-held" if lease.job_id in there and sees else "not-found"
+        for result, lease, sees in zip(changed, leases, seen, strict=True)
     ]
 
 

@@ -12,6 +12,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, MetaData
 
 from engine.storage import remark_tables, tables
+from engine.storage.sagas import tables as saga_tables
 from mesh.db.database import Database
 
 VERSION_TABLE: Final = "alembic_version_engine"
@@ -24,6 +25,7 @@ _STATEMENT_LOCK_SECONDS: Final = 10
 def target_metadata() -> MetaData:
     """All tables of the engine."""
     assert remark_tables.comment.metadata is tables.metadata, "the engine's tables share one metadata"
+    assert saga_tables.saga.metadata is tables.metadata, "the engine's tables share one metadata"
     return tables.metadata
 
 

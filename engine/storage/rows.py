@@ -31,6 +31,8 @@ INSTANCE_COLUMNS: Final = (
     "state",
     "revision",
     "tokens",
+    "callback_id",
+    "reference_id",
 )
 TASK_COLUMNS: Final = (
     "root_id",
@@ -157,6 +159,8 @@ def instance_row(instance: st.Instance) -> tuple[Any, ...]:
         instance.state,
         instance.revision + 1,
         st.encode_tokens(instance).decode(),
+        instance.facts.callback_id,
+        instance.facts.reference_id,
     )
 
 

@@ -11,12 +11,14 @@ import msgspec
 from sqlalchemy import Connection, delete, insert, select, update
 
 from engine.app.asks import request_of
+from engine.app.permitting import check_task
 from engine.app.unit_of_work import EncodeEvents
 from engine.kernel import commands as cmd
 from engine.kernel import events as ev
 from engine.kernel.commands import Command
 from engine.kernel.errors import ALREADY_EXISTS, PERMISSION_DENIED, Refused, failed, invalid, not_found
 from engine.kernel.handling.tasks import PENDING, RESOLVED
+from engine.kernel.rights import Link, Rights
 from engine.kernel.state import Task
 from engine.kernel.texts import check_texts
 from engine.kernel.values import Variable
@@ -88,6 +90,7 @@ class StandaloneTaskRows:
         task = _task(connection, task_id)
         if task.instance_id:
             raise _unknown(task_id)
+        _permit(connection, command, task, command.rights)
         desk = self._desk(connection, task)
         _HANDLERS[type(command)](desk, command)
         self._publish(desk)
@@ -95,11 +98,12 @@ class StandaloneTaskRows:
         if notes:
             connection.execute(insert(comment), [dict(zip(COLUMNS, note, strict=True)) for note in notes])
 
-    def delete(self, task_id: str, request_id: str = "") -> Reply:
+    def delete(self, task_id: str, request_id: str = "", rights: Rights | None = None) -> Reply:
         """Delete a standalone task with those below it. Refused: NOT_FOUND, PERMISSION_DENIED."""
 
         def work(connection: Connection) -> Reply:
             task = _task(connection, task_id)
+            _permit(connection, None, task, rights)
             if task.instance_id:
                 raise Refused(
                     PERMISSION_DENIED,
@@ -390,6 +394,22 @@ def _task(connection: Connection, task_id: str) -> Task:
     if row is None:
         raise _unknown(task_id)
     return Task(**dict(zip(_FIELDS, row, strict=True)))
+
+
+def _permit(connection: Connection, command: Command | None, task: Task, rights: Rights | None) -> None:
+    """Raise Refused unless the task is whoever asks's to do that with; their links are read where they matter."""
+    if rights is None:
+        return
+    found: list[Link] = []
+    if rights.own_tasks:
+        link = tables.identity_link.c
+        columns = select(link.id, link.kind, link.user_id, link.group_id).where(link.owner_id == task.id)
+        found = [(key, kind, user, group) for key, kind, user, group in connection.execute(columns)]
+        refused = check_task(command, task, found, rights)
+    else:
+        refused = None if rights.sees(task.tenant_id) else _unknown(task.id)
+    if refused is not None:
+        raise refused
 
 
 def _unknown(task_id: str) -> Refused:

@@ -122,7 +122,11 @@ instance: Final = _table(
     _word("state"),
     _number("revision"),
     _long("tokens"),
+    _text("callback_id"),
+    _text("reference_id"),
     Index("ix_instance_root_id", "root_id"),
+    Index("ix_instance_callback_id", "callback_id"),
+    Index("ix_instance_reference_id", "reference_id"),
     Index("ix_instance_definition_id", "definition_id"),
     Index("ix_instance_definition_key", "definition_key"),
     Index("ix_instance_business_key", "business_key"),
@@ -130,7 +134,8 @@ instance: Final = _table(
     Index("ix_instance_state", "state"),
     Index("ix_instance_started_at", "started_at"),
 )
-"""A living process instance (an ended one has no row). `tokens`: its executions as JSON (`state.Tokens`).
+"""A living process instance (an ended one has no row). `tokens`: its executions as JSON (`state.Tokens`), and the facts
+that few instances have; two of these are columns too, for queries.
 
 `state` is active or suspended. A root is its own `root_id`; who is called by whom stays within one root, so the
 children of an instance are found by `root_id`, then `super_instance_id`.

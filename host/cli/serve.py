@@ -15,6 +15,7 @@ class Service(StrEnum):
     """What can be served alone."""
 
     ENGINE = "engine"
+    IDENTITY = "identity"
     FORMS = "forms"
     NOTIFY = "notify"
     HISTORY = "history"

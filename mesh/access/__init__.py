@@ -13,6 +13,7 @@ from mesh.access.principal import (
     acting_as,
     current_principal,
     privilege_patterns,
+    served_principal,
 )
 
 __all__ = [
@@ -23,4 +24,5 @@ __all__ = [
     "acting_as",
     "current_principal",
     "privilege_patterns",
+    "served_principal",
 ]

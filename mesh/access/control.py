@@ -144,6 +144,7 @@ def _check_standing(verified: Verified, permissions: Permissions) -> None:
         not permissions.active
         or verified.tenant_id not in (None, permissions.tenant_id)
         or verified.token_id in permissions.revoked
-        or verified.issued_at < permissions.not_before
+        or verified.session_id in permissions.revoked
+        or verified.generation < permissions.generation
     ):
         raise invalid_token()

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from typing import Protocol
 
+import msgspec
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Permissions:
+
+class Permissions(msgspec.Struct, frozen=True, kw_only=True):
     """What identity says of a user. Of a user whom it does not know, `active` is False.
 
-    `revoked`: ids of tokens that are not to be believed though they have not expired. `not_before`: tokens issued
-    before this moment (seconds since 1970) are not, either.
+    `revoked`: ids of tokens or of sessions whose tokens are not to be believed though they have not expired. Tokens of
+    a generation below `generation` are not, either.
     """
 
     user_id: str
@@ -20,9 +20,9 @@ class Permissions:
     tenant_id: str = ""
     groups: tuple[str, ...] = ()
     privileges: frozenset[str] = frozenset()
-    version: int = 0
+    version: str = ""
+    generation: int = 0
     revoked: frozenset[str] = frozenset()
-    not_before: float = 0.0
 
 
 class PermissionSource(Protocol):

@@ -93,6 +93,11 @@ def current_principal() -> Principal:
     return principal
 
 
+def served_principal() -> Principal | None:
+    """Return who asks, or None where a service does work of its own."""
+    return _principal.get()
+
+
 def enter(principal: Principal) -> None:
     """Make this the principal from now on, in the task that serves a call. For the guard."""
     _principal.set(principal)

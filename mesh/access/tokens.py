@@ -57,15 +57,17 @@ class Issuer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verified:
-    """What a verified token says. `issued_at` and `expires_at` in seconds since 1970; `token_id` may be empty.
+    """What a verified token says. `expires_at` in seconds since 1970; `token_id` and `session_id` may be empty.
 
-    `tenant_id` is empty for a user without tenant, None if this issuer's tokens do not tell.
+    `tenant_id` is empty for a user without tenant, None if this issuer's tokens do not tell. `generation` counts how
+    often all tokens of the user were revoked before this one was issued.
     """
 
     subject: str
     tenant_id: str | None
     token_id: str
-    issued_at: float
+    session_id: str
+    generation: int
     expires_at: float
     is_service: bool
     issuer: str
@@ -150,19 +152,20 @@ class TokenVerifier:
         """Read the claims; times are compared here, with our clock."""
         subject = claims.get(issuer.user_claim)
         tenant = claims.get(issuer.tenant_claim) or "" if issuer.tenant_claim else None
-        times = [claims.get(name, 0) for name in ("exp", "iat", "nbf")]
+        numbers = [claims.get(name, 0) for name in ("exp", "iat", "nbf", "gen")]
         if not isinstance(subject, str) or not subject or not isinstance(tenant, str | None):
             raise invalid_token()
-        if not all(isinstance(time, int | float) and not isinstance(time, bool) for time in times):
+        if not all(isinstance(number, int | float) and not isinstance(number, bool) for number in numbers):
             raise invalid_token()
-        expires_at, issued_at, not_before = times
+        expires_at, issued_at, not_before, generation = numbers
         if max(issued_at, not_before) > self._now().timestamp() + self._leeway_seconds:
             raise invalid_token()
         return Verified(
             subject=subject,
             tenant_id=tenant,
             token_id=str(claims.get("jti", "")),
-            issued_at=float(issued_at),
+            session_id=str(claims.get("sid", "")),
+            generation=int(generation),
             expires_at=float(expires_at),
             is_service=issuer.is_service,
             issuer=issuer.name,

@@ -18,9 +18,11 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
 from mesh.bus.cursor import Cursor
+from mesh.bus.desk import EmbeddedDesk
 from mesh.bus.message import Message
 from mesh.bus.ports import (
     ClaimLost,
+    DeadLetterDesk,
     DeadLetters,
     GroupSettings,
     Handler,
@@ -97,6 +99,13 @@ class EmbeddedBus:
         found.start(lambda: self._groups.pop(group, None))
         return found
 
+    @property
+    def desk(self) -> DeadLetterDesk:
+        """The dead letters of the groups that are subscribed here."""
+        return EmbeddedDesk(
+            lambda: [(name, group.dead_letters, group) for name, group in self._groups.items()],
+        )
+
     def wake(self) -> None:
         """Say that something was committed. Cheap; from any thread."""
         groups = tuple(self._groups.values())
@@ -137,6 +146,7 @@ class _Group:
         self._reader = reader
         self._offsets = offsets
         self._applied_sequence = applied_sequence
+        self.dead_letters = dead_letters
         self._retries = Retries(name, handler, dead_letters, settings, clock, self._pause)
         self._cursor = Cursor(0, gaps_can_fill=reader.gaps_can_fill)
         self._stored: int | None = None
@@ -187,6 +197,10 @@ class _Group:
             except _Stopped:
                 raise Unavailable("bus-group-stopped", f"expected the group {self._name} to be at work") from None
 
+    async def discard(self, sequence: int) -> bool:
+        async with self._turn:
+            return await self._retries.discard(sequence)
+
     async def probe(self) -> None:
         failure = self._failure or self._retries.failure
         if failure:
@@ -195,7 +209,7 @@ class _Group:
     # --- the loop ---
 
     async def _run(self) -> None:
-        pause = self._settings.retry_seconds
+        pause = self._settings.away_seconds
         while not self._stopping.is_set():
             try:
                 if self._stored is None and not await self._claim():
@@ -203,7 +217,7 @@ class _Group:
                     continue
                 async with self._turn:
                     busy = await self._round()
-                pause = self._settings.retry_seconds
+                pause = self._settings.away_seconds
                 self._failure = ""
                 if not busy:
                     await self._rest(self._until_next())

@@ -13,7 +13,7 @@ class Message:
 
     `event_id` is unique and stays the same when the message comes again. `sequence` is given by the source when it
     takes the message (0 before that); it grows within a key, but between keys it need not be the order in which
-    messages become visible. `occurred_at` is aware UTC.
+    messages become visible. `occurred_at` is aware UTC. `partition` and `offset`: where a broker keeps it, or -1.
     """
 
     topic: str
@@ -23,3 +23,5 @@ class Message:
     payload: bytes
     occurred_at: datetime
     headers: Mapping[str, str] = field(default_factory=dict)
+    partition: int = -1
+    offset: int = -1

@@ -12,6 +12,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -33,7 +34,8 @@ class GroupSettings:
 
     batch_messages: int = setting(200, doc="The most messages that a handler gets at once.", minimum=1, maximum=10_000)
     tries: int = setting(3, doc="How often a failing message is tried before it is parked.", minimum=1, maximum=100)
-    retry_seconds: float = setting(0.5, doc="The pause before the second try; each further one is twice as long.")
+    retry_seconds: float = setting(2.0, doc="The pause before the second try; each further one is twice as long.")
+    away_seconds: float = setting(0.5, doc="The first pause while the surroundings are away; likewise.")
     max_retry_seconds: float = setting(30.0, doc="The longest pause between tries.")
     linger_seconds: float = setting(0.01, doc="How long to gather a batch once woken, sparing the writers' processor.")
     poll_seconds: float = setting(0.5, doc="How often to look for messages of other processes when nobody wakes.")
@@ -160,7 +162,11 @@ class Subscription(Protocol):
         ...
 
     async def replay(self, key: str) -> int:
-        """Deliver the parked messages of a key anew, in order; return how many. What fails again is parked again."""
+        """Deliver the parked messages of a key anew, in order; return how many. What fails again stays parked."""
+        ...
+
+    async def discard(self, sequence: int) -> bool:
+        """Drop a parked message for good; tell whether it was there. With the last of its key the key is free."""
         ...
 
     async def probe(self) -> None:
@@ -172,8 +178,56 @@ class Subscription(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeadLetter:
+    """A parked message as an operator sees it: whose it is, and an id that follows from group, topic and event."""
+
+    id: str
+    group: str
+    parked: Parked
+    payload_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Replayed:
+    """What a replay did: how many are gone, and how many of the key are still parked."""
+
+    replayed: int
+    left: int
+
+
+class DeadLetterDesk(Protocol):
+    """The dead letters of all groups of a bus, wherever their consumers run."""
+
+    async def letters(self) -> Sequence[DeadLetter]:
+        """Return all letters, the longest parked first; of Kafka without their payloads. Raises Unavailable."""
+        ...
+
+    async def letter(self, letter_id: str) -> DeadLetter | None:
+        """Return one letter, with its payload. Raises Unavailable."""
+        ...
+
+    async def replay(self, letter: DeadLetter) -> Replayed:
+        """Have its group try the letters of its key again. Raises Unavailable if the group does not answer."""
+        ...
+
+    async def discard(self, letter: DeadLetter) -> None:
+        """Have its group drop it for good. Raises Unavailable if the group does not answer."""
+        ...
+
+
+def letter_id(group: str, topic: str, event_id: str) -> str:
+    """Return a dead letter's id: the same when the message is parked again."""
+    return hashlib.blake2b(f"{group}\n{topic}\n{event_id}".encode(), digest_size=16).hexdigest()
+
+
 class EventBus(Protocol):
     """Publish and subscribe."""
+
+    @property
+    def desk(self) -> DeadLetterDesk:
+        """The dead letters of its groups."""
+        ...
 
     async def publish(self, messages: Sequence[Message]) -> None:
         """Return when the messages are durable; those of one key keep their order. The bus gives the sequences."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
 from typing import Final
 
 from mesh.bus.message import Message
@@ -58,6 +58,15 @@ class Retries:
         """Begin anew: nothing is held; learn which keys are parked."""
         self._held.clear()
         self._parked_keys = set(await self._patiently(self._dead_letters.keys))
+
+    def forget(self) -> None:
+        """Hold nothing any more: it is read again."""
+        self._held.clear()
+
+    def waiting(self) -> Iterator[Message]:
+        """The messages that wait for a try."""
+        for held in self._held.values():
+            yield from held.waiting
 
     @property
     def held(self) -> int:
@@ -120,6 +129,17 @@ class Retries:
         self._parked_keys.discard(key)
         return len(letters)
 
+    async def discard(self, sequence: int) -> bool:
+        """Forget a parked message; with the last of its key, the key is free."""
+        found = await self._dead_letters.listed(1, sequence - 1)
+        if not found or found[0].message.sequence != sequence:
+            return False
+        key = found[0].message.key
+        await self._dead_letters.drop((sequence,))
+        if not await self._dead_letters.of_key(key):
+            self._parked_keys.discard(key)
+        return True
+
     async def _attempt(self, messages: list[Message]) -> None:
         """Handle the batch; halve it where it fails, so that the rest of it is handled all the same."""
         stack = [messages]
@@ -150,7 +170,7 @@ class Retries:
         return None
 
     async def _patiently(self, action: Callable[[], Awaitable[Collection[str] | None]]) -> Collection[str]:
-        seconds = self._settings.retry_seconds
+        seconds = self._settings.away_seconds
         while True:
             try:
                 found = await action()

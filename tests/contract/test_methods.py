@@ -29,10 +29,14 @@ RESOURCES = {
     "flowloom.forms.v1.FormDefinition",
     "flowloom.forms.v1.FormDeployment",
     "flowloom.forms.v1.FormInstance",
+    "flowloom.history.v1.ArchivePolicy",
+    "flowloom.history.v1.Erasure",
     "flowloom.history.v1.HistoricActivityInstance",
+    "flowloom.history.v1.HistoricIdentityLink",
     "flowloom.history.v1.HistoricProcessInstance",
     "flowloom.history.v1.HistoricTaskInstance",
     "flowloom.history.v1.HistoricVariableInstance",
+    "flowloom.history.v1.Rebuild",
     "flowloom.identity.v1.Group",
     "flowloom.identity.v1.IdmEngine",
     "flowloom.identity.v1.Membership",
@@ -102,7 +106,10 @@ def test_the_descriptor_set_holds_the_methods_of_every_service() -> None:
         "flowloom.events.v1.DeadLetterService",
         "flowloom.forms.v1.FormRepositoryService",
         "flowloom.forms.v1.FormService",
+        "flowloom.history.v1.HistoryLogService",
         "flowloom.history.v1.HistoryService",
+        "flowloom.history.v1.SearchService",
+        "flowloom.history.v1.StatisticsService",
         "flowloom.identity.v1.AccessService",
         "flowloom.identity.v1.IdentityService",
         "flowloom.notify.v1.NotificationService",
@@ -190,6 +197,7 @@ def test_no_body_can_be_a_bare_scalar() -> None:
 
 def test_paths_are_those_of_flowable_or_begin_with_the_service_that_has_more() -> None:
     prefixes = (
+        "/history-api/",
         "/process-api/",
         "/external-job-api/",
         "/idm-api/",

@@ -257,7 +257,9 @@ async def test_a_called_instance_knows_its_caller_and_the_caller_knows_it(world:
 async def test_suspension_renaming_and_a_new_business_key_are_followed(world: World) -> None:
     world.engine.deploy(REVIEW)
     tree = world.engine.start("p", business_key="old")
-    world.engine.run(tree.root_id, cmd.UpdateInstance(instance_id=tree.root_id, name="New", business_key="new"))
+    world.engine.run(
+        tree.root_id, cmd.UpdateInstance(instance_id=tree.root_id, changes={"name": "New", "business_key": "new"})
+    )
     world.engine.run(tree.root_id, cmd.SuspendInstance(instance_id=tree.root_id))
     history = await world.start()
     await history.caught_up()

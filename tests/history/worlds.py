@@ -6,8 +6,11 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
+from flowloom.history.v1 import history_log_service_pb2_grpc as log_services
 from flowloom.history.v1 import history_service_pb2 as pb
 from flowloom.history.v1 import history_service_pb2_grpc as services
+from flowloom.history.v1 import search_service_pb2_grpc as search_services
+from flowloom.history.v1 import statistics_service_pb2_grpc as statistics_services
 
 from engine.effects.events import encode_events
 from engine.kernel import commands as cmd
@@ -25,7 +28,9 @@ from mesh.local_channel import LocalChannel, LocalServer
 from tests.engine.kernel.harness import MemoryEngine
 
 SECONDS = 20.0
-QUICK = GroupSettings(retry_seconds=0.001, linger_seconds=0.0, poll_seconds=0.01, gap_patience_seconds=0.0)
+QUICK = GroupSettings(
+    retry_seconds=0.001, away_seconds=0.001, linger_seconds=0.0, poll_seconds=0.01, gap_patience_seconds=0.0
+)
 
 
 class ToldEngine(MemoryEngine):
@@ -97,7 +102,11 @@ class Running:
         self.service = HistoryService(settings, self.bus)
         self._server = LocalServer()
         self.service.add_to(GuardedServer((self._server,)))
-        self.stub: services.HistoryServiceAsyncStub = services.HistoryServiceStub(LocalChannel(self._server))  # type: ignore[assignment,arg-type]
+        channel = LocalChannel(self._server)
+        self.stub: services.HistoryServiceAsyncStub = services.HistoryServiceStub(channel)  # type: ignore[assignment,arg-type]
+        self.logs: Any = log_services.HistoryLogServiceStub(channel)  # type: ignore[arg-type]
+        self.statistics: Any = statistics_services.StatisticsServiceStub(channel)  # type: ignore[arg-type]
+        self.search: Any = search_services.SearchServiceStub(channel)  # type: ignore[arg-type]
         self._stopped = False
 
     async def start(self) -> None:

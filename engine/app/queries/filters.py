@@ -65,7 +65,7 @@ class ProcessDefinitionFilter(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ProcessInstanceFilter(msgspec.Struct, frozen=True, kw_only=True):
-    """Which running process instances. No instance has a callback or a reference yet, so asking for one finds none."""
+    """Which running process instances."""
 
     id: str | None = None
     process_instance_ids: tuple[str, ...] = ()

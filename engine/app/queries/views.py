@@ -115,6 +115,15 @@ class ProcessInstanceView(msgspec.Struct, frozen=True, kw_only=True):
     root_process_instance_id: str
     tenant_id: str
     state: str
+    assignee: str = ""
+    owner: str = ""
+    due_date: datetime | None = None
+    claim_time: datetime | None = None
+    claimed_by: str = ""
+    callback_id: str = ""
+    callback_type: str = ""
+    reference_id: str = ""
+    reference_type: str = ""
     variables: tuple[NamedVariable, ...] = ()
 
     @property

@@ -7,7 +7,7 @@ from engine.kernel.cancelling import cancel_instance
 from engine.kernel.definition import Definition, Node
 from engine.kernel.errors import failed, invalid
 from engine.kernel.handling.targets import instance_of
-from engine.kernel.state import SUSPENDED, TERMINATED, Instance
+from engine.kernel.state import SUSPENDED, TERMINATED, Facts, Instance
 from engine.kernel.turn import Turn
 from engine.kernel.values import Value, Variable
 
@@ -33,6 +33,12 @@ def start(turn: Turn, command: cmd.StartProcess) -> dict[str, Value]:
         tenant_id=command.tenant_id or definition.tenant_id,
         start_user_id=command.user_id,
         start_element_id=node.id,
+        facts=Facts(
+            callback_id=command.callback_id,
+            callback_type=command.callback_type,
+            reference_id=command.reference_id,
+            reference_type=command.reference_type,
+        ),
     )
     if command.user_id:
         _link_starter(turn, instance, command.user_id)
@@ -62,15 +68,28 @@ def _link_starter(turn: Turn, instance: Instance, user_id: str) -> None:
 
 def update(turn: Turn, command: cmd.UpdateInstance) -> None:
     instance = instance_of(turn, command.instance_id)
-    turn.emit(
-        ev.ProcessInstanceUpdated(
-            instance_id=instance.id,
-            at=turn.at,
-            name=command.name,
-            business_key=command.business_key,
-            business_status=command.business_status,
+    turn.emit(ev.ProcessInstanceUpdated(instance_id=instance.id, at=turn.at, changes=dict(command.changes)))
+
+
+def claim(turn: Turn, command: cmd.ClaimInstance) -> None:
+    """Make a user responsible for an instance that nobody else is responsible for, or nobody again (Flowable 7)."""
+    instance = instance_of(turn, command.instance_id)
+    holder = instance.facts.assignee
+    if command.assignee and holder and holder != command.assignee:
+        raise failed(
+            "process-instance-claimed",
+            f"expected process instance {instance.id} to be unclaimed, found it claimed by '{holder}'",
+            process_instance_id=instance.id,
+            assignee=holder,
         )
-    )
+    if command.assignee == holder:
+        return
+    changes: dict[str, Value] = {
+        "assignee": command.assignee,
+        "claimed_by": command.assignee,
+        "claim_time": turn.at if command.assignee else None,
+    }
+    turn.emit(ev.ProcessInstanceUpdated(instance_id=instance.id, at=turn.at, changes=changes))
 
 
 def suspend(turn: Turn, command: cmd.SuspendInstance) -> None:

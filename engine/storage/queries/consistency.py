@@ -1,4 +1,4 @@
-"""`flowloom check`: do tokens, tasks, jobs, subscriptions, variables, links, roots and outbox fit together?
+"""`flowloom check`: do tokens, tasks, jobs, subscriptions, variables, links, roots, sagas and outbox fit together?
 
 Trees are read in batches, each batch in one snapshot of its own, so what changes meanwhile is seen before or after the
 change and never half way. Memory stays bounded, nothing is locked, and other queries run in between.
@@ -22,6 +22,7 @@ from engine.storage.queries.checking import Tree, check_tree
 from engine.storage.queries.instances import not_found
 from engine.storage.queries.listing import invalid
 from engine.storage.queries.pool import ReadPool
+from engine.storage.queries.saga_checking import check_batch, lines_without_saga
 from engine.storage.queries.tokens import InstanceTokens
 
 TREES: Final = 100
@@ -58,6 +59,13 @@ async def check(pool: ReadPool, root_id: str, max_findings: int) -> ConsistencyR
             findings.extend(found)
             if not last:
                 break
+    for look in (check_batch, lines_without_saga):
+        last = ""
+        while len(findings) <= max_findings:
+            found, last = await pool.run(partial(_in_snapshot, look=look, after=last))
+            findings.extend(found)
+            if not last:
+                break
     order, sequence = _OutboxOrder(), 0
     while len(findings) <= max_findings:
         found, sequence = await pool.run(partial(order.batch, after=sequence))
@@ -72,6 +80,13 @@ async def check(pool: ReadPool, root_id: str, max_findings: int) -> ConsistencyR
 def _report(checked: int, findings: list[Finding], max_findings: int) -> ConsistencyReport:
     complete = len(findings) <= max_findings
     return ConsistencyReport(instances_checked=checked, findings=tuple(findings[:max_findings]), complete=complete)
+
+
+def _in_snapshot(
+    connection: Connection, look: Callable[[Connection, str], tuple[list[Finding], str]], after: str
+) -> tuple[list[Finding], str]:
+    with snapshot(connection):
+        return look(connection, after)
 
 
 # --- trees ------------------------------------------------------------------------------------------------------------

@@ -18,6 +18,7 @@ from engine.storage.queries.instances import at_element, of_execution
 from engine.storage.queries.listing import invalid
 from engine.storage.queries.predicates import NOT_EXISTS, holds_at, matches
 from engine.storage.queries.scanning import Scan, scan
+from engine.storage.queries.seen import seen
 from engine.storage.queries.tokens import INSTANCE_FACTS, DefinitionOf, InstanceTokens, moment_of_id
 from mesh.errors import NotFound
 
@@ -38,7 +39,8 @@ _BASE: Final = select(*INSTANCE_FACTS, _I.definition_key)
 def find_instance(connection: Connection, execution_id: str) -> InstanceTokens:
     """The instance that has an execution, or that is the one named. Raises NotFound."""
     owner = of_execution(execution_id)
-    rows = connection.execute(_BASE.join(owner, owner.c.instance_id == _I.id)).all()
+    wanted = _BASE.join(owner, owner.c.instance_id == _I.id)
+    rows = connection.execute(seen(connection, wanted, _I.tenant_id)).all()
     for row in rows:
         tokens = InstanceTokens(row)
         if execution_id == tokens.id or execution_id in tokens.executions:
@@ -136,7 +138,7 @@ def list_executions(
 
     listing = Scan(
         list_name="executions",
-        instances=_instances(wanted, sqlite=sqlite),
+        instances=seen(connection, _instances(wanted, sqlite=sqlite), _I.tenant_id),
         items=items,
         streamed=_EXECUTION_SORTS,
         sorted_by={"id": lambda view: view.id},
@@ -246,7 +248,7 @@ def list_activity_instances(
 
     listing = Scan(
         list_name="activity instances",
-        instances=_activity_owners(wanted, sqlite=sqlite),
+        instances=seen(connection, _activity_owners(wanted, sqlite=sqlite), _I.tenant_id),
         items=items,
         streamed={"processInstanceId": _I.id, "tenantId": _I.tenant_id},
         sorted_by={

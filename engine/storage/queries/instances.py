@@ -16,7 +16,8 @@ from engine.storage.queries.conditions import Conditions
 from engine.storage.queries.links import read_links
 from engine.storage.queries.listing import Listing, Sorting, fetch
 from engine.storage.queries.predicates import holds_at
-from engine.storage.queries.tokens import only_activity_id
+from engine.storage.queries.seen import seen
+from engine.storage.queries.tokens import facts_of, only_activity_id
 from engine.storage.queries.variables import named, read_one, read_scopes
 from mesh.errors import NotFound
 
@@ -60,6 +61,7 @@ def base() -> Select[Any]:
 
 def view_of(row: Row[Any], variables: tuple[NamedVariable, ...] = ()) -> ProcessInstanceView:
     """An instance out of a row of `base`."""
+    facts = facts_of(row.tokens)
     return ProcessInstanceView(
         id=row.id,
         name=row.name,
@@ -77,6 +79,15 @@ def view_of(row: Row[Any], variables: tuple[NamedVariable, ...] = ()) -> Process
         root_process_instance_id=row.root_id,
         tenant_id=row.tenant_id,
         state=row.state,
+        assignee=facts.assignee,
+        owner=facts.owner,
+        due_date=facts.due_date,
+        claim_time=facts.claim_time,
+        claimed_by=facts.claimed_by,
+        callback_id=facts.callback_id,
+        callback_type=facts.callback_type,
+        reference_id=facts.reference_id,
+        reference_type=facts.reference_type,
         variables=variables,
     )
 
@@ -92,7 +103,7 @@ def not_found(instance_id: str) -> NotFound:
 
 def get_process_instance(connection: Connection, instance_id: str, *, with_variables: bool) -> ProcessInstanceView:
     """One instance. Raises NotFound."""
-    rows = connection.execute(base().where(_I.id == instance_id)).all()
+    rows = connection.execute(seen(connection, base().where(_I.id == instance_id), _I.tenant_id)).all()
     if not rows:
         raise not_found(instance_id)
     return _reader(with_variables=with_variables)(connection, rows)[0]
@@ -100,7 +111,8 @@ def get_process_instance(connection: Connection, instance_id: str, *, with_varia
 
 def require_instance(connection: Connection, instance_id: str) -> None:
     """Raises NotFound if there is no such instance."""
-    if connection.execute(select(_I.id).where(_I.id == instance_id)).first() is None:
+    wanted = seen(connection, select(_I.id).where(_I.id == instance_id), _I.tenant_id)
+    if connection.execute(wanted).first() is None:
         raise not_found(instance_id)
 
 
@@ -124,9 +136,8 @@ def list_process_instances(
 ) -> Listed[ProcessInstanceView]:
     """Running instances."""
     read = _reader(with_variables=wanted.include_process_variables)
-    return fetch(
-        connection, Listing(sorting=_SORTING, statement=statement(wanted, sqlite=sqlite), read=read), wanted, page
-    )
+    found = seen(connection, statement(wanted, sqlite=sqlite), _I.tenant_id)
+    return fetch(connection, Listing(sorting=_SORTING, statement=found, read=read), wanted, page)
 
 
 def _reader(*, with_variables: bool) -> Callable[[Connection, Sequence[Row[Any]]], list[ProcessInstanceView]]:
@@ -146,8 +157,6 @@ def statement(wanted: ProcessInstanceFilter, *, sqlite: bool) -> Select[Any]:
     _definition(where, wanted)
     _tree(where, wanted)
     where.tenant(_I.tenant_id, wanted)
-    if wanted.callback_id is not None or wanted.reference_id is not None:
-        where.never()
     if wanted.involved_user is not None:
         involved = select(_L.instance_id).where(_L.user_id == wanted.involved_user, _L.task_id == "")
         where.add(_I.id.in_(involved))
@@ -169,6 +178,8 @@ def _own(where: Conditions, wanted: ProcessInstanceFilter) -> None:
     where.equal(_I.business_key, wanted.business_key)
     where.like(_I.business_key, wanted.business_key_like)
     where.equal(_I.business_status, wanted.business_status)
+    where.equal(_I.callback_id, wanted.callback_id)
+    where.equal(_I.reference_id, wanted.reference_id)
     where.equal(_I.start_user_id, wanted.started_by)
     where.before(_I.started_at, wanted.started_before)
     where.after(_I.started_at, wanted.started_after)

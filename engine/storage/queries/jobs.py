@@ -15,6 +15,7 @@ from engine.kernel.state import ASYNC, EXTERNAL, TIMER
 from engine.storage import tables
 from engine.storage.queries.conditions import Conditions
 from engine.storage.queries.listing import Listing, Sorting, fetch, invalid
+from engine.storage.queries.seen import seen
 from engine.storage.rows import DEAD_LANE, SUSPENDED_LANE
 from mesh.errors import NotFound
 
@@ -58,7 +59,8 @@ def get_exception_stacktrace(connection: Connection, kind: str, job_id: str, now
 
 def get_external_worker_job(connection: Connection, job_id: str) -> ExternalWorkerJobView:
     """One job of an external worker. Raises NotFound."""
-    rows = connection.execute(_worker_base().where(_J.id == job_id, _J.kind == EXTERNAL)).all()
+    wanted = _worker_base().where(_J.id == job_id, _J.kind == EXTERNAL)
+    rows = connection.execute(seen(connection, wanted, _J.tenant_id)).all()
     if not rows:
         raise _not_found(job_id, EXTERNAL_WORKER_JOBS)
     return _worker_views(connection, rows)[0]
@@ -67,7 +69,8 @@ def get_external_worker_job(connection: Connection, job_id: str) -> ExternalWork
 def _one(connection: Connection, kind: str, job_id: str, now: datetime) -> Row[Any]:
     if kind:
         _check_kind(kind)
-    row = connection.execute(_base().add_columns(_J.error_details).where(_J.id == job_id)).one_or_none()
+    wanted = _base().add_columns(_J.error_details).where(_J.id == job_id)
+    row = connection.execute(seen(connection, wanted, _J.tenant_id)).one_or_none()
     if row is None or kind not in ("", _kind_of(row, now)):
         raise _not_found(job_id, kind)
     return row
@@ -117,7 +120,7 @@ def list_jobs(connection: Connection, wanted: JobFilter, page: Page, now: dateti
     def read(_: Connection, rows: Sequence[Row[Any]]) -> list[JobView]:
         return [_view(row, now) for row in rows]
 
-    found = statement(wanted, now, sqlite=sqlite)
+    found = seen(connection, statement(wanted, now, sqlite=sqlite), _J.tenant_id)
     return fetch(connection, Listing(sorting=_JOB_SORTING, statement=found, read=read), wanted, page)
 
 
@@ -144,7 +147,7 @@ def list_external_worker_jobs(
     connection: Connection, wanted: ExternalWorkerJobFilter, page: Page, now: datetime, *, sqlite: bool
 ) -> Listed[ExternalWorkerJobView]:
     """Jobs that external workers can take or have taken."""
-    found = worker_statement(wanted, now, sqlite=sqlite)
+    found = seen(connection, worker_statement(wanted, now, sqlite=sqlite), _J.tenant_id)
     return fetch(connection, Listing(sorting=_WORKER_SORTING, statement=found, read=_worker_views), wanted, page)
 
 

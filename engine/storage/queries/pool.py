@@ -10,6 +10,8 @@ from typing import Any, Final, TypeVar
 from sqlalchemy import Connection
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
+from engine.kernel.rights import Rights
+from engine.storage.queries.seen import look_for
 from mesh.db.database import Database
 from mesh.db.errors import classify
 from mesh.errors import ResourceExhausted, Unavailable
@@ -23,8 +25,12 @@ MAX_WAITING_QUERIES: Final = 2_000
 class ReadPool:
     """Runs queries off the event loop. `sqlite` tells which dialect they have to speak."""
 
-    def __init__(self, database: Database, threads: int) -> None:
-        """Use as many threads as `threads`, so as many connections at most."""
+    def __init__(self, database: Database, threads: int, rights: Callable[[], Rights | None] = lambda: None) -> None:
+        """Use as many threads as `threads`, so as many connections at most.
+
+        `rights` tells in the caller's task who asks: a query sees their rows; None: all rows.
+        """
+        self._rights = rights
         self._database = database
         self._threads = ThreadPoolExecutor(max_workers=threads, thread_name_prefix="engine-query")
         self._waiting = 0
@@ -44,13 +50,14 @@ class ReadPool:
             )
         self._waiting += 1
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._threads, self._run, query)
+            return await asyncio.get_running_loop().run_in_executor(self._threads, self._run, query, self._rights())
         finally:
             self._waiting -= 1
 
-    def _run(self, query: Callable[[Connection], T]) -> T:
+    def _run(self, query: Callable[[Connection], T], rights: Rights | None) -> T:
         try:
             with self._database.reader.connect() as connection:
+                look_for(connection, rights)
                 if self.sqlite:
                     _teach_lower(connection)
                 return query(connection)

@@ -21,6 +21,7 @@ from engine.storage import tables
 from engine.storage.queries import links
 from engine.storage.queries.conditions import Conditions, limited
 from engine.storage.queries.listing import Listing, Sorting, fetch
+from engine.storage.queries.seen import seen
 from mesh.errors import InvalidArgument, NotFound
 
 _P: Final = tables.deployment.c
@@ -58,10 +59,12 @@ _DEFINITIONS: Final = select(*tables.process_definition.c)
 
 # --- deployments ------------------------------------------------------------------------------------------------------
 
+_TENANT_OF_RESOURCE: Final = select(_P.tenant_id).where(_P.id == _R.deployment_id).scalar_subquery()
+
 
 def get_deployment(connection: Connection, deployment_id: str) -> DeploymentView:
     """One deployment. Raises NotFound."""
-    rows = connection.execute(_DEPLOYMENTS.where(_P.id == deployment_id)).all()
+    rows = connection.execute(seen(connection, _DEPLOYMENTS.where(_P.id == deployment_id), _P.tenant_id)).all()
     if not rows:
         raise _no_deployment(deployment_id)
     return _deployments(connection, rows)[0]
@@ -79,7 +82,8 @@ def list_deployments(
     where.equal(_P.key, wanted.key)
     where.like(_P.key, wanted.key_like)
     where.tenant(_P.tenant_id, wanted)
-    found = Listing(sorting=_DEPLOYMENT_SORTING, statement=where.on(_DEPLOYMENTS), read=_deployments)
+    statement = seen(connection, where.on(_DEPLOYMENTS), _P.tenant_id)
+    found = Listing(sorting=_DEPLOYMENT_SORTING, statement=statement, read=_deployments)
     return fetch(connection, found, wanted, page)
 
 
@@ -118,7 +122,8 @@ def list_resources(connection: Connection, deployment_id: str) -> list[ResourceV
 
 def get_resource(connection: Connection, deployment_id: str, name: str) -> ResourceView:
     """One of them, without its bytes. Raises NotFound."""
-    found = connection.execute(select(_R.name).where(_R.deployment_id == deployment_id, _R.name == name)).scalar()
+    wanted = select(_R.name).where(_R.deployment_id == deployment_id, _R.name == name)
+    found = connection.execute(seen(connection, wanted, _TENANT_OF_RESOURCE)).scalar()
     if found is None:
         raise _no_resource(connection, deployment_id, name)
     return _resource(deployment_id, name)
@@ -126,7 +131,8 @@ def get_resource(connection: Connection, deployment_id: str, name: str) -> Resou
 
 def get_resource_data(connection: Connection, deployment_id: str, name: str) -> ResourceData:
     """The bytes of one of them. Raises NotFound."""
-    data = connection.execute(select(_R.bytes).where(_R.deployment_id == deployment_id, _R.name == name)).scalar()
+    wanted = select(_R.bytes).where(_R.deployment_id == deployment_id, _R.name == name)
+    data = connection.execute(seen(connection, wanted, _TENANT_OF_RESOURCE)).scalar()
     if data is None:
         raise _no_resource(connection, deployment_id, name)
     return ResourceData(name=name, media_type=media_type(name), data=bytes(data))
@@ -163,7 +169,7 @@ def _no_resource(connection: Connection, deployment_id: str, name: str) -> NotFo
 
 def get_definition(connection: Connection, definition_id: str) -> ProcessDefinitionView:
     """One definition. Raises NotFound."""
-    rows = connection.execute(_DEFINITIONS.where(_D.id == definition_id)).all()
+    rows = connection.execute(seen(connection, _DEFINITIONS.where(_D.id == definition_id), _D.tenant_id)).all()
     if not rows:
         raise NotFound(
             "process-definition-not-found",
@@ -177,7 +183,7 @@ def list_definitions(
     connection: Connection, wanted: ProcessDefinitionFilter, page: Page, *, sqlite: bool
 ) -> Listed[ProcessDefinitionView]:
     """Definitions."""
-    statement = definitions(wanted, sqlite=sqlite)
+    statement = seen(connection, definitions(wanted, sqlite=sqlite), _D.tenant_id)
     return fetch(connection, Listing(sorting=_DEFINITION_SORTING, statement=statement, read=_definitions), wanted, page)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from engine.app.queries import (
@@ -35,6 +35,9 @@ from engine.app.queries import (
     VariableInstanceFilter,
     VariableInstanceView,
 )
+from engine.app.sagas.ports import ParticipantFilter, SagaFilter, SagaLogFilter
+from engine.app.sagas.state import LogLine, Participant, Saga
+from engine.kernel.rights import Rights
 from engine.storage.queries import (
     consistency,
     executions,
@@ -42,6 +45,7 @@ from engine.storage.queries import (
     jobs,
     links,
     repository,
+    sagas,
     subscriptions,
     tasks,
     variables,
@@ -248,14 +252,38 @@ class _Jobs(_Part):
         return await self._pool.run(lambda c: jobs.list_external_worker_jobs(c, wanted, page, now, sqlite=self._sqlite))
 
 
-class SqlQueries(_Repository, _Runtime, _Tasks, _Jobs):
+class _Sagas(_Part):
+    """Implements `engine.app.sagas.ports.SagaQueries`."""
+
+    async def get_saga(self, saga_id: str) -> Saga:
+        return await self._pool.run(lambda c: sagas.get_saga(c, saga_id))
+
+    async def list_sagas(self, wanted: SagaFilter, page: Page) -> Listed[Saga]:
+        return await self._pool.run(lambda c: sagas.list_sagas(c, wanted, page, sqlite=self._sqlite))
+
+    async def list_saga_log(self, wanted: SagaLogFilter, page: Page) -> Listed[LogLine]:
+        return await self._pool.run(lambda c: sagas.list_saga_log(c, wanted, page, sqlite=self._sqlite))
+
+    async def list_participants(self, wanted: ParticipantFilter, page: Page) -> Listed[Participant]:
+        return await self._pool.run(lambda c: sagas.list_participants(c, wanted, page, sqlite=self._sqlite))
+
+
+class SqlQueries(_Repository, _Runtime, _Tasks, _Jobs, _Sagas):
     """Implements `engine.app.queries.Queries`."""
 
     def __init__(
-        self, database: Database, definition_of: DefinitionOf, clock: Clock, threads: int = DEFAULT_THREADS
+        self,
+        database: Database,
+        definition_of: DefinitionOf,
+        clock: Clock,
+        threads: int = DEFAULT_THREADS,
+        rights: Callable[[], Rights | None] = lambda: None,
     ) -> None:
-        """Read from `database` on as many threads; `definition_of` may block and is called on these threads."""
-        super().__init__(ReadPool(database, threads), definition_of, clock)
+        """Read from `database` on as many threads; `definition_of` may block and is called on these threads.
+
+        `rights` tells in the caller's task whose rows a query sees.
+        """
+        super().__init__(ReadPool(database, threads, rights), definition_of, clock)
 
     async def check_consistency(
         self, root_process_instance_id: str = "", max_findings: int = DEFAULT_MAX_FINDINGS

@@ -13,6 +13,7 @@ from engine.app.queries.views import EventSubscriptionView
 from engine.storage import tables
 from engine.storage.queries.conditions import Conditions
 from engine.storage.queries.listing import Listing, Sorting, fetch
+from engine.storage.queries.seen import seen
 from engine.storage.rows import SCOPE
 from mesh.errors import NotFound
 
@@ -40,9 +41,8 @@ def list_event_subscriptions(
     connection: Connection, wanted: EventSubscriptionFilter, page: Page, *, sqlite: bool
 ) -> Listed[EventSubscriptionView]:
     """What waits for events, start events included."""
-    return fetch(
-        connection, Listing(sorting=_SORTING, statement=statement(wanted, sqlite=sqlite), read=_views), wanted, page
-    )
+    found = seen(connection, statement(wanted, sqlite=sqlite), _S.tenant_id)
+    return fetch(connection, Listing(sorting=_SORTING, statement=found, read=_views), wanted, page)
 
 
 def statement(wanted: EventSubscriptionFilter, *, sqlite: bool) -> Select[Any]:
@@ -66,7 +66,8 @@ def statement(wanted: EventSubscriptionFilter, *, sqlite: bool) -> Select[Any]:
 
 def get_event_subscription(connection: Connection, subscription_id: str) -> EventSubscriptionView:
     """One subscription. Raises NotFound."""
-    rows = connection.execute(_base().where(_S.id == subscription_id, _S.kind.not_in(NO_EVENTS))).all()
+    wanted = _base().where(_S.id == subscription_id, _S.kind.not_in(NO_EVENTS))
+    rows = connection.execute(seen(connection, wanted, _S.tenant_id)).all()
     if not rows:
         raise NotFound(
             "event-subscription-not-found",

@@ -17,6 +17,7 @@ from engine.storage.queries.conditions import Conditions, limited
 from engine.storage.queries.executions import find_instance, seen_in
 from engine.storage.queries.listing import Listing, Sorting, fetch, invalid
 from engine.storage.queries.predicates import holds_at
+from engine.storage.queries.seen import seen_task, seen_tasks
 from engine.storage.queries.tokens import DefinitionOf
 from mesh.errors import NotFound
 
@@ -77,7 +78,7 @@ def view_of(row: Row[Any], variables: Sequence[NamedVariable] = ()) -> TaskView:
 
 
 def _row(connection: Connection, task_id: str) -> Row[Any]:
-    row = connection.execute(_BASE.where(_T.id == task_id)).one_or_none()
+    row = connection.execute(seen_task(connection, _BASE.where(_T.id == task_id))).one_or_none()
     if row is None:
         raise not_found(task_id)
     return row
@@ -98,7 +99,8 @@ def get_tasks(connection: Connection, task_ids: Sequence[str]) -> list[TaskView]
     """Several, in the order of the ids. Raises NotFound for any that is not there, InvalidArgument for too many."""
     if len(task_ids) > MAX_PAGE_SIZE:
         raise invalid("task_ids", f"expected at most {MAX_PAGE_SIZE} ids (limit: MAX_PAGE_SIZE), found {len(task_ids)}")
-    rows = connection.execute(_BASE.where(_T.id.in_(limited(task_ids, "task_ids")))).all()
+    named = seen_task(connection, _BASE.where(_T.id.in_(limited(task_ids, "task_ids"))))
+    rows = connection.execute(named).all()
     by_id = {row.id: row for row in rows}
     missing = next((task_id for task_id in task_ids if task_id not in by_id), None)
     if missing is not None:
@@ -109,7 +111,8 @@ def get_tasks(connection: Connection, task_ids: Sequence[str]) -> list[TaskView]
 def list_subtasks(connection: Connection, task_id: str) -> list[TaskView]:
     """The tasks below a task, by id. Raises NotFound."""
     _row(connection, task_id)
-    return [view_of(row) for row in connection.execute(_BASE.where(_T.parent_task_id == task_id).order_by(_T.id))]
+    below = seen_task(connection, _BASE.where(_T.parent_task_id == task_id).order_by(_T.id))
+    return [view_of(row) for row in connection.execute(below)]
 
 
 # --- lists ------------------------------------------------------------------------------------------------------------
@@ -120,9 +123,8 @@ def list_tasks(connection: Connection, wanted: TaskFilter, page: Page, *, sqlite
     read = _reader(
         local_variables=wanted.include_task_local_variables, process_variables=wanted.include_process_variables
     )
-    return fetch(
-        connection, Listing(sorting=_SORTING, statement=statement(wanted, sqlite=sqlite), read=read), wanted, page
-    )
+    found = seen_tasks(connection, statement(wanted, sqlite=sqlite), wanted)
+    return fetch(connection, Listing(sorting=_SORTING, statement=found, read=read), wanted, page)
 
 
 def _reader(

@@ -10,7 +10,7 @@ import msgspec
 
 from engine.app.queries.views import ExecutionView
 from engine.kernel.definition import Definition
-from engine.kernel.state import SUSPENDED, Execution, Tokens
+from engine.kernel.state import NO_FACTS, SUSPENDED, Execution, Facts, Tokens
 from engine.kernel.values import Variable, type_of
 from engine.storage import tables
 
@@ -135,6 +135,11 @@ def only_activity_id(tokens: str) -> str:
     """The element where an instance waits, empty if there are several."""
     found = {execution.element for execution in _decode(tokens).executions if is_waiting(execution)}
     return found.pop() if len(found) == 1 else ""
+
+
+def facts_of(tokens: str) -> Facts:
+    """What few instances have; most rows say nothing of it and are not read for it."""
+    return (_decode(tokens).facts or NO_FACTS) if '"facts"' in tokens else NO_FACTS
 
 
 def moment_of_id(minted: str) -> datetime | None:

@@ -18,6 +18,7 @@ from engine.storage.codec import decode_value
 from engine.storage.queries.conditions import Conditions
 from engine.storage.queries.listing import Listing, Sorting, fetch, invalid
 from engine.storage.queries.predicates import NOT_EXISTS, matches
+from engine.storage.queries.seen import seen_variables
 from mesh.errors import NotFound
 
 Scopes = dict[str, dict[str, Variable]]
@@ -124,13 +125,15 @@ def list_variable_instances(
                 f"{field}.operation", f"expected a condition on a variable that is there, found '{NOT_EXISTS}'"
             )
         where.add(matches(condition, tables.variable, field, sqlite=sqlite))
-    return fetch(connection, Listing(sorting=_SORTING, statement=where.on(_base()), read=_views), wanted, page)
+    found = seen_variables(connection, where.on(_base()))
+    return fetch(connection, Listing(sorting=_SORTING, statement=found, read=_views), wanted, page)
 
 
 def get_variable_instance(connection: Connection, variable_instance_id: str) -> VariableInstanceView:
     """One of them by its own id. Raises NotFound."""
     scope_id, name = _parse_id(variable_instance_id)
-    rows = connection.execute(_base().where(_V.scope_id == scope_id, _V.name == name)).all()
+    wanted = seen_variables(connection, _base().where(_V.scope_id == scope_id, _V.name == name))
+    rows = connection.execute(wanted).all()
     if not rows:
         raise _unknown(variable_instance_id)
     return _views(connection, rows)[0]

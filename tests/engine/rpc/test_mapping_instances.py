@@ -16,11 +16,18 @@ ONE = variable_pb2.Variable(name="a", value=struct_pb2.Value(number_value=1))
 
 
 def test_only_the_fields_of_an_instance_that_are_given_are_changed() -> None:
-    request = pb.UpdateProcessInstanceRequest(process_instance_id="p", name="n", clear=["businessKey"])
+    request = pb.UpdateProcessInstanceRequest(process_instance_id="p", name="n", clear=["businessKey", "dueDate"])
 
     assert mapping.update(request, "u") == cmd.UpdateInstance(
-        user_id="u", instance_id="p", name="n", business_key="", business_status=None
+        user_id="u", instance_id="p", changes={"name": "n", "business_key": "", "due_date": None}
     )
+
+
+@pytest.mark.parametrize(("action", "given", "assignee"), [("claim", "kermit", "kermit"), ("unclaim", "kermit", "")])
+def test_an_instance_is_claimed_and_unclaimed_by_an_action(action: str, given: str, assignee: str) -> None:
+    request = pb.UpdateProcessInstanceRequest(process_instance_id="p", action=action, assignee=given)
+
+    assert mapping.update(request, "u") == cmd.ClaimInstance(user_id="u", instance_id="p", assignee=assignee)
 
 
 @pytest.mark.parametrize(
@@ -29,8 +36,7 @@ def test_only_the_fields_of_an_instance_that_are_given_are_changed() -> None:
         ({}, InvalidArgument),
         ({"action": "stop"}, InvalidArgument),
         ({"clear": ["state"]}, InvalidArgument),
-        ({"action": "claim", "assignee": "kermit"}, Unimplemented),
-        ({"owner": "kermit"}, Unimplemented),
+        ({"action": "claim"}, InvalidArgument),
     ],
 )
 def test_an_update_that_cannot_be_done_is_refused(given: dict[str, str], kind: type[DomainError]) -> None:

@@ -12,7 +12,8 @@ from google.protobuf import struct_pb2
 from engine.kernel import commands as cmd
 from engine.kernel.values import Variable
 from engine.rpc import mapping_tasks as mapping
-from mesh.errors import InvalidArgument
+from mesh.access import Principal, acting_as
+from mesh.errors import InvalidArgument, PermissionDenied
 
 
 def variable(name: str, value: float, scope: str = "") -> variable_pb2.Variable:
@@ -66,7 +67,18 @@ def test_a_completion_parts_global_local_and_transient_variables() -> None:
 def test_an_action_becomes_its_command(request_: pb.ExecuteTaskActionRequest, expected: cmd.Command) -> None:
     request_.task_id = "t"
 
-    assert mapping.action(request_, "u") == expected
+    with acting_as(Principal(user_id="u", privileges=frozenset(("engine.task.*",)))):
+        assert mapping.action(request_, "u") == expected
+
+
+def test_an_action_needs_its_own_privilege() -> None:
+    request = pb.ExecuteTaskActionRequest(task_id="t", action="complete")
+
+    who = Principal(privileges=frozenset(("engine.task.act", "engine.task.claim")))
+    with acting_as(who), pytest.raises(PermissionDenied) as refused:
+        mapping.action(request, "u")
+
+    assert refused.value.facts == {"privilege": "engine.task.complete"}
 
 
 def test_an_unknown_action_is_refused() -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+from typing import Any
+
 from flowloom.engine.v1 import process_instance_pb2, variable_pb2
 from flowloom.engine.v1 import runtime_service_pb2 as pb
 from flowloom.engine.v1 import task_service_pb2 as ts
@@ -370,13 +373,41 @@ async def test_a_participant_is_linked_to_an_instance_and_taken_away(mesh: Mesh)
         await mesh.runtime.DeleteProcessInstanceIdentityLink(removal)
 
 
-async def test_what_is_known_and_not_offered_is_refused_and_nothing_starts(mesh: Mesh) -> None:
+async def test_an_instance_is_found_by_what_it_stands_for_elsewhere(mesh: Mesh) -> None:
     await mesh.deploy(ONE_TASK)
+    await mesh.start("one")
+    instance_id = await mesh.start("one", callback_id="c", callback_type="order", reference_id="r", reference_type="t")
 
-    with refusing("UNIMPLEMENTED", "not-offered"):
-        await mesh.start("one", callback_id="c")
+    for asked in (pb.ListProcessInstancesRequest(callback_id="c"), pb.ListProcessInstancesRequest(reference_id="r")):
+        (found,) = (await mesh.runtime.ListProcessInstances(asked)).data
+        assert found.id == instance_id
+        assert (found.callback_type, found.reference_type) == ("order", "t")
+    assert (await mesh.runtime.ListProcessInstances(pb.ListProcessInstancesRequest(callback_id="x"))).total == 0
 
-    assert (await mesh.runtime.ListProcessInstances(pb.ListProcessInstancesRequest())).total == 0
+
+async def test_an_instance_has_an_owner_a_due_date_and_one_who_claims_it(mesh: Mesh) -> None:
+    await mesh.deploy(ONE_TASK)
+    instance_id = await mesh.start("one")
+
+    async def update(**fields: Any) -> process_instance_pb2.ProcessInstance:
+        request = pb.UpdateProcessInstanceRequest(process_instance_id=instance_id, **fields)
+        return await mesh.runtime.UpdateProcessInstance(request)
+
+    await update(owner="fozzie", due_date=datetime(2026, 12, 24, tzinfo=UTC))
+    claimed = await update(action="claim", assignee="kermit")
+    assert (claimed.owner, claimed.assignee, claimed.claimed_by) == ("fozzie", "kermit", "kermit")
+    assert (claimed.due_date.ToJsonString(), claimed.claim_time.ToJsonString()) == (
+        "2026-12-24T00:00:00Z",
+        "2026-05-04T12:00:00Z",
+    )
+    with refusing("FAILED_PRECONDITION", "process-instance-claimed"):
+        await update(action="claim", assignee="gonzo")
+
+    free = await update(action="unclaim")
+    assert not free.HasField("assignee") and not free.HasField("claim_time")
+    empty = await update(clear=["owner", "dueDate"])
+    assert not empty.HasField("owner") and not empty.HasField("due_date")
+    await mesh.tasks.CompleteTask(ts.CompleteTaskRequest(task_id=(await mesh.task(instance_id)).id))
 
 
 async def test_an_outcome_and_the_fields_of_a_start_form_become_variables(mesh: Mesh) -> None:

@@ -107,7 +107,7 @@ async def test_a_batch_that_keeps_failing_is_tried_in_halves_down_to_the_one_tha
     """A poisoned row makes its statement fail whatever is tried; the others of the batch do not notice."""
     async with running(database) as bench:
         definition = bench.define(ONE_TASK)
-        poison = cmd.StartProcess(definition_id=definition, business_key="x" * 70_000)
+        poison = cmd.StartProcess(definition_id=definition, variables={"v": Variable("no type" * 9, 1)})
 
         answers = await bench.together(
             *(bench.start(definition) for _ in range(5)),

@@ -9,6 +9,7 @@ from time import perf_counter
 from typing import Any
 
 import grpc
+import msgspec
 import pytest
 from google.protobuf.wrappers_pb2 import StringValue
 
@@ -177,12 +178,13 @@ async def test_a_change_is_effective_on_the_next_call(mesh: Running) -> None:
 async def test_a_deactivated_user_a_revoked_token_and_a_foreign_tenant_are_refused_on_the_next_call(
     mesh: Running,
 ) -> None:
-    identity, token = mesh.identity, mesh.identity.token("kermit", jti="t1")
+    identity, token = mesh.identity, mesh.identity.token("kermit", jti="t1", sid="s1")
     known = identity.users["kermit"]
     changes: dict[str, dict[str, Any]] = {
         "deactivated": {"active": False},
         "revoked": {"revoked": frozenset(("t1",))},
-        "all revoked": {"not_before": NOW().timestamp() + 60},
+        "session revoked": {"revoked": frozenset(("s1",))},
+        "all revoked": {"generation": 1},
         "another tenant": {"tenant_id": "umbrella"},
         "no tenant": {"tenant_id": ""},
     }
@@ -191,8 +193,7 @@ async def test_a_deactivated_user_a_revoked_token_and_a_foreign_tenant_are_refus
         identity.users["kermit"] = known
         await mesh.control.forget("kermit")
         assert await mesh.of(token) == "kermit|acme|frogs,stars|False"
-        fields = {field: getattr(known, field) for field in known.__slots__}
-        identity.users["kermit"] = type(known)(**{**fields, **change})
+        identity.users["kermit"] = msgspec.structs.replace(known, **change)
         await mesh.control.forget("kermit")
         outcomes[name] = await mesh.of(token)
 

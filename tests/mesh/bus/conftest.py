@@ -6,9 +6,14 @@ from pathlib import Path
 import pytest
 
 from mesh.testing.mariadb import MariaDb, mariadb_is_installed, running_mariadb
-from tests.mesh.bus.worlds import MemoryWorld, SqlWorld, World, sqlite_world
+from tests.mesh.bus.worlds import KafkaWorld, MemoryWorld, SqlWorld, World, sqlite_world
 
-IMPLEMENTATIONS = ("memory", "sqlite", pytest.param("mariadb", marks=pytest.mark.mariadb))
+IMPLEMENTATIONS = (
+    "memory",
+    "sqlite",
+    pytest.param("mariadb", marks=pytest.mark.mariadb),
+    pytest.param("kafka", marks=pytest.mark.kafka),
+)
 
 
 @pytest.fixture(scope="package")
@@ -32,6 +37,8 @@ async def world(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
     found: World
     if request.param == "memory":
         found = MemoryWorld()
+    elif request.param == "kafka":
+        found = KafkaWorld(request.getfixturevalue("kafka_server").url)
     elif request.param == "sqlite":
         found = sqlite_world(tmp_path)
     else:

@@ -249,7 +249,7 @@ async def test_stopping_does_not_wait_for_a_surrounding_that_stays_away(world: W
     bus = world.process()
     handler = Failing("a-1", error=Unavailable("database-away", "expected the database to answer"))
     await bus.publish(numbered("a", 1))
-    settings = GroupSettings(retry_seconds=600.0, max_retry_seconds=600.0, linger_seconds=0.0)
+    settings = GroupSettings(away_seconds=600.0, max_retry_seconds=600.0, linger_seconds=0.0)
     await bus.subscribe(TOPIC, "history", handler, MemoryDeadLetters(), settings)
     await handler.until_tried("a-1", 1)
 
@@ -307,14 +307,14 @@ async def test_a_consumer_that_lost_its_effects_gets_them_again(world: World) ->
 
     bus = world.process()
     await bus.subscribe(TOPIC, "history", after, MemoryDeadLetters(), QUICK, applied_sequence=first)
-    await after.until(2)
+    await after.until_seen("a-3")
     await bus.stop()
 
-    assert after.ids == ["a-2", "a-3"]
+    assert after.ids[-2:] == ["a-2", "a-3"]  # a broker may begin further back
 
 
 async def test_another_topic_is_refused(world: World) -> None:
     bus = world.process()
 
-    with pytest.raises(InvalidArgument, match=r"expected the topic flowable\.history, found other"):
+    with pytest.raises(InvalidArgument, match=r"expected .*flowable\.history.*, found other"):
         await bus.subscribe("other", "history", Collector(), MemoryDeadLetters(), QUICK)

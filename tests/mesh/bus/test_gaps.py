@@ -15,7 +15,9 @@ from mesh.bus.ports import GroupSettings, Subscription
 from mesh.db.database import Database
 from tests.mesh.bus.worlds import QUICK, SECONDS, Collector, MemoryWorld, SqlWorld, message, write
 
-PATIENT = GroupSettings(retry_seconds=0.001, linger_seconds=0.0, poll_seconds=0.01, gap_patience_seconds=600.0)
+PATIENT = GroupSettings(
+    retry_seconds=0.001, away_seconds=0.001, linger_seconds=0.0, poll_seconds=0.01, gap_patience_seconds=600.0
+)
 """Gaps are asked for again, but never given up."""
 
 
@@ -201,7 +203,12 @@ async def test_many_writers_that_commit_in_any_order_or_not_at_all_lose_and_turn
     seen = Collector()
     first, second = mariadb_world.process(), mariadb_world.process()
     settings = GroupSettings(
-        batch_messages=7, linger_seconds=0.0, poll_seconds=0.001, gap_patience_seconds=0.05, retry_seconds=0.001
+        batch_messages=7,
+        linger_seconds=0.0,
+        poll_seconds=0.001,
+        gap_patience_seconds=0.05,
+        retry_seconds=0.001,
+        away_seconds=0.001,
     )
     await first.subscribe(TOPIC, "history", seen, MemoryDeadLetters(), settings)
     await second.subscribe(TOPIC, "history", seen, MemoryDeadLetters(), settings)

@@ -1,6 +1,8 @@
 """What the contract of the bus is tested over: a place to publish, and processes that subscribe."""
 
 import asyncio
+import itertools
+import os
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,17 +13,22 @@ from sqlalchemy import Connection, insert
 from engine.storage.outbox_reader import TOPIC, bus_offsets, outbox_reader
 from engine.storage.tables import bus_offset, outbox
 from mesh.bus.embedded import EmbeddedBus
+from mesh.bus.kafka import KafkaBus
 from mesh.bus.memory import MemoryDeadLetters, MemoryOffsets, MemoryOutbox
 from mesh.bus.message import Message
 from mesh.bus.ports import EventBus, GroupSettings, Parked
+from mesh.bus.settings import BusSettings, open_bus
 from mesh.bus.sql import SqlOffsets
 from mesh.db.database import Database, DatabaseSettings, open_database
 
+_NUMBERS = itertools.count(1)
 AT = datetime(2026, 1, 1, 12, 0, tzinfo=UTC)
-QUICK = GroupSettings(retry_seconds=0.001, linger_seconds=0.0, poll_seconds=0.01, gap_patience_seconds=0.0)
+QUICK = GroupSettings(
+    retry_seconds=0.001, away_seconds=0.001, linger_seconds=0.0, poll_seconds=0.01, gap_patience_seconds=0.0
+)
 """For tests: nothing is waited for longer than needed."""
-UNPOLLED = GroupSettings(retry_seconds=0.001, linger_seconds=0.0, poll_seconds=600.0)
-SECONDS = 20.0
+UNPOLLED = GroupSettings(retry_seconds=0.001, away_seconds=0.001, linger_seconds=0.0, poll_seconds=600.0)
+SECONDS = 60.0
 """How long a test waits for what must happen, before it fails."""
 
 
@@ -114,6 +121,35 @@ def write(connection: Connection, found: Message) -> int:
     return int(connection.execute(statement).inserted_primary_key[0])  # type: ignore[index]
 
 
+class KafkaWorld:
+    """Topics of a test's own on a real broker."""
+
+    def __init__(self, url: str, *, partitions: int = 1, names: Sequence[str] = (TOPIC,)) -> None:
+        self.settings = BusSettings(
+            url=url,
+            topic_prefix=f"t{next(_NUMBERS)}-{os.getpid()}.",
+            partitions=partitions,
+            replication=1,
+            session_seconds=3.0,
+            send_seconds=60.0,
+        )
+        self._names = names
+        self._buses: list[KafkaBus] = []
+
+    def process(self) -> KafkaBus:
+        found = open_bus(self.settings, names=self._names)
+        assert found is not None
+        self._buses.append(found)
+        return found
+
+    def crash(self) -> None:
+        return
+
+    async def close(self) -> None:
+        for bus in self._buses:
+            await bus.stop()
+
+
 class Collector:
     """A handler that keeps what it gets."""
 
@@ -131,6 +167,13 @@ class Collector:
 
     def of_key(self, key: str) -> list[str]:
         return [found.event_id for batch in self.batches for found in batch if found.key == key]
+
+    async def until_seen(self, event_id: str) -> None:
+        """Return once this message came."""
+        async with asyncio.timeout(SECONDS):
+            while event_id not in self.ids:
+                self._changed.clear()
+                await self._changed.wait()
 
     async def until(self, count: int) -> None:
         """Return once so many messages came."""

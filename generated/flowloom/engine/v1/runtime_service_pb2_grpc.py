@@ -272,7 +272,6 @@ class RuntimeServiceServicer:
         """Starts an instance by definition id, by key (the latest version, or the one told) or by message.
         NOT_FOUND: no such definition, version or message start event. FAILED_PRECONDITION: the definition is suspended, or
         the model fails. INVALID_ARGUMENT: not exactly one of the three ways; variables.
-        UNIMPLEMENTED: callback_id, callback_type, reference_id, reference_type: there is no engine but this to call back.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -307,8 +306,8 @@ class RuntimeServiceServicer:
     def UpdateProcessInstance(self, request, context):
         """Suspends, activates, claims or unclaims an instance (`action`), or changes the fields that are given.
         NOT_FOUND: no such instance. ALREADY_EXISTS: it is already in that state.
-        INVALID_ARGUMENT: unknown action; neither an action nor a field. UNIMPLEMENTED: claim, unclaim, and the fields assignee,
-        owner and due_date: nobody holds an instance here, only its tasks.
+        INVALID_ARGUMENT: unknown action; neither an action nor a field. a claim without assignee.
+        FAILED_PRECONDITION: claimed by another.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

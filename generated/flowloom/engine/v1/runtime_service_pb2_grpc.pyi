@@ -30,7 +30,6 @@ class RuntimeServiceStub:
     """Starts an instance by definition id, by key (the latest version, or the one told) or by message.
     NOT_FOUND: no such definition, version or message start event. FAILED_PRECONDITION: the definition is suspended, or
     the model fails. INVALID_ARGUMENT: not exactly one of the three ways; variables.
-    UNIMPLEMENTED: callback_id, callback_type, reference_id, reference_type: there is no engine but this to call back.
     """
     StartProcessInstances: _aio.StreamStreamMultiCallable[_runtime_service_pb2.StartProcessInstancesRequest, _runtime_service_pb2.StartProcessInstancesResponse]
     """StartProcessInstance for many, over one stream in both directions; gRPC only. Each command is carried out by itself and
@@ -48,8 +47,8 @@ class RuntimeServiceStub:
     UpdateProcessInstance: _aio.UnaryUnaryMultiCallable[_runtime_service_pb2.UpdateProcessInstanceRequest, _process_instance_pb2.ProcessInstance]
     """Suspends, activates, claims or unclaims an instance (`action`), or changes the fields that are given.
     NOT_FOUND: no such instance. ALREADY_EXISTS: it is already in that state.
-    INVALID_ARGUMENT: unknown action; neither an action nor a field. UNIMPLEMENTED: claim, unclaim, and the fields assignee,
-    owner and due_date: nobody holds an instance here, only its tasks.
+    INVALID_ARGUMENT: unknown action; neither an action nor a field. a claim without assignee.
+    FAILED_PRECONDITION: claimed by another.
     """
     DeleteProcessInstance: _aio.UnaryUnaryMultiCallable[_runtime_service_pb2.DeleteProcessInstanceRequest, _runtime_service_pb2.DeleteProcessInstanceResponse]
     """Deletes a running instance and those that it called; the history shows them as terminated.
@@ -197,7 +196,6 @@ class RuntimeServiceServicer(metaclass=_abc_1.ABCMeta):
         """Starts an instance by definition id, by key (the latest version, or the one told) or by message.
         NOT_FOUND: no such definition, version or message start event. FAILED_PRECONDITION: the definition is suspended, or
         the model fails. INVALID_ARGUMENT: not exactly one of the three ways; variables.
-        UNIMPLEMENTED: callback_id, callback_type, reference_id, reference_type: there is no engine but this to call back.
         """
 
     @_abc_1.abstractmethod
@@ -239,8 +237,8 @@ class RuntimeServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _abc.Awaitable[_process_instance_pb2.ProcessInstance]:
         """Suspends, activates, claims or unclaims an instance (`action`), or changes the fields that are given.
         NOT_FOUND: no such instance. ALREADY_EXISTS: it is already in that state.
-        INVALID_ARGUMENT: unknown action; neither an action nor a field. UNIMPLEMENTED: claim, unclaim, and the fields assignee,
-        owner and due_date: nobody holds an instance here, only its tasks.
+        INVALID_ARGUMENT: unknown action; neither an action nor a field. a claim without assignee.
+        FAILED_PRECONDITION: claimed by another.
         """
 
     @_abc_1.abstractmethod

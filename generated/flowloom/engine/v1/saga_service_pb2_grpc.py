@@ -98,7 +98,7 @@ class SagaServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListSagas(self, request, context):
-        """Sagas, by default the newest first. Sort by id, name, state or createTime. INVALID_ARGUMENT: paging, unknown state.
+        """Sagas, by default in the order in which they began. Sort by id, name, state or createTime. INVALID_ARGUMENT: paging, unknown state.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -22,7 +22,7 @@ class SagaServiceStub:
     GetSaga: _aio.UnaryUnaryMultiCallable[_saga_service_pb2.GetSagaRequest, _saga_service_pb2.Saga]
     """One saga. NOT_FOUND: no such saga."""
     ListSagas: _aio.UnaryUnaryMultiCallable[_saga_service_pb2.ListSagasRequest, _saga_service_pb2.ListSagasResponse]
-    """Sagas, by default the newest first. Sort by id, name, state or createTime. INVALID_ARGUMENT: paging, unknown state."""
+    """Sagas, by default in the order in which they began. Sort by id, name, state or createTime. INVALID_ARGUMENT: paging, unknown state."""
     ListSagaLog: _aio.UnaryUnaryMultiCallable[_saga_service_pb2.ListSagaLogRequest, _saga_service_pb2.ListSagaLogResponse]
     """What happened in a saga, in order. Sort by number. NOT_FOUND: no such saga. INVALID_ARGUMENT: paging."""
     RetrySaga: _aio.UnaryUnaryMultiCallable[_saga_service_pb2.RetrySagaRequest, _saga_service_pb2.Saga]
@@ -67,7 +67,7 @@ class SagaServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _saga_service_pb2.ListSagasRequest,
         context: _aio.ServicerContext[_saga_service_pb2.ListSagasRequest, _abc.Awaitable[_saga_service_pb2.ListSagasResponse]],
     ) -> _abc.Awaitable[_saga_service_pb2.ListSagasResponse]:
-        """Sagas, by default the newest first. Sort by id, name, state or createTime. INVALID_ARGUMENT: paging, unknown state."""
+        """Sagas, by default in the order in which they began. Sort by id, name, state or createTime. INVALID_ARGUMENT: paging, unknown state."""
 
     @_abc_1.abstractmethod
     def ListSagaLog(

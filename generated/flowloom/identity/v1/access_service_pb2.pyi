@@ -481,7 +481,7 @@ class GetPermissionsResponse(_message.Message):
     active: _builtins.bool
     """Exists and is not disabled; otherwise there are no groups and no privileges."""
     tenant_id: _builtins.str
-    """Empty: no tenant. Who has the privilege tenants.all acts for all of them."""
+    """Empty: no tenant; who then has the privilege tenants.all acts for all of them."""
     version: _builtins.str
     """Another text whenever something of this answer is another."""
     token_generation: _builtins.int

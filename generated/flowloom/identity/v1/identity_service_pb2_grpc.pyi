@@ -21,8 +21,9 @@ class IdentityServiceStub:
     """Users, groups, privileges and tenants. Over REST under both of Flowable's roots: the process API's and idm-api.
 
     What every method may answer, request_id, lists and filters: as flowloom.engine.v1.RepositoryService. What belongs to
-    another tenant than the caller's is not there for them, unless they have the privilege tenants.all; and nobody
-    can give away a privilege, or take over a user with one, that they do not have.
+    another tenant than the caller's is not there for them; who has none and the privilege tenants.all sees all. Nobody
+    can give away a privilege, or take over a user with one, that they do not have. What would leave nobody with the
+    privilege `*` is refused with FAILED_PRECONDITION last-administrator.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -143,8 +144,9 @@ class IdentityServiceServicer(metaclass=_abc_1.ABCMeta):
     """Users, groups, privileges and tenants. Over REST under both of Flowable's roots: the process API's and idm-api.
 
     What every method may answer, request_id, lists and filters: as flowloom.engine.v1.RepositoryService. What belongs to
-    another tenant than the caller's is not there for them, unless they have the privilege tenants.all; and nobody
-    can give away a privilege, or take over a user with one, that they do not have.
+    another tenant than the caller's is not there for them; who has none and the privilege tenants.all sees all. Nobody
+    can give away a privilege, or take over a user with one, that they do not have. What would leave nobody with the
+    privilege `*` is refused with FAILED_PRECONDITION last-administrator.
     """
 
     @_abc_1.abstractmethod

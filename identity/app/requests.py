@@ -1,0 +1,75 @@
+"""Requests that may be repeated: the same request_id gets the first answer and changes nothing."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from datetime import datetime
+from typing import Final, TypeVar
+
+import msgspec
+
+from identity.app.authority import Caller
+from identity.app.ports import Work
+from mesh.errors import FieldViolation, InvalidArgument
+
+A = TypeVar("A")
+
+MAX_REQUEST_ID_CHARACTERS: Final = 128
+MAX_TEXT_CHARACTERS: Final = 255
+"""Ids, names and addresses."""
+
+
+def request_key(caller: Caller, method: str, request_id: str) -> str:
+    """Under which the answer is kept; empty without a request_id. Raises InvalidArgument for one that is too long."""
+    if not request_id:
+        return ""
+    if len(request_id) > MAX_REQUEST_ID_CHARACTERS:
+        message = f"expected a request_id of at most {MAX_REQUEST_ID_CHARACTERS} characters, found {len(request_id)}"
+        raise InvalidArgument("request-id-too-long", message)
+    return hashlib.blake2b(f"{method}\n{caller.user_id}\n{request_id}".encode(), digest_size=24).hexdigest()
+
+
+def once(work: Work, request: str, now: datetime, kind: type[A], do: Callable[[], A], user_id: str = "") -> A:
+    """Do it unless it was done; either way its answer. `user_id`: whose personal data the answer holds.
+
+    Two at once: the second one's transaction meets the first one's row, runs anew and finds it.
+    """
+    if not request:
+        return do()
+    known = work.answers.find(request)
+    if known is not None:
+        return msgspec.json.decode(known, type=kind)
+    answer = do()
+    work.answers.put(request, msgspec.json.encode(answer).decode(), user_id, now)
+    return answer
+
+
+def check_texts(**texts: str | None) -> None:
+    """Refuse texts that are too long or have control characters, all at once. Raises InvalidArgument."""
+    violations = [
+        FieldViolation(name, why) for name, value in texts.items() if value and (why := _wrong(value)) is not None
+    ]
+    if violations:
+        message = "; ".join(f"{each.field}: {each.description}" for each in violations)
+        raise InvalidArgument("invalid-text", message, violations=violations)
+
+
+def check_id(field: str, value: str) -> None:
+    """Refuse an id that is empty or no text for an id. Raises InvalidArgument."""
+    if not value:
+        raise refused(field, f"expected {field}, found none")
+    check_texts(**{field: value})
+
+
+def refused(field: str, message: str) -> InvalidArgument:
+    """A field that is wrong."""
+    return InvalidArgument("invalid-argument", message, violations=[FieldViolation(field, message)])
+
+
+def _wrong(value: str) -> str | None:
+    if len(value) > MAX_TEXT_CHARACTERS:
+        return f"expected at most {MAX_TEXT_CHARACTERS} characters, found {len(value)}"
+    if any(ord(letter) < 0x20 or ord(letter) == 0x7F for letter in value):
+        return "expected no control characters, found one"
+    return None

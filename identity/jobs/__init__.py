@@ -1,0 +1,1 @@
+"""What identity does by the clock: keys rotate, what is over is deleted."""

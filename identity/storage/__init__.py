@@ -1,0 +1,1 @@
+"""Identity's own database: tables, migrations, what transactions read and write, and lists."""

@@ -1,0 +1,1 @@
+"""The steps that bring identity's tables up to date."""
