@@ -12,7 +12,7 @@ a gateway in a process of its own adds a `StandaloneEdge`.
 """
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from types import MappingProxyType
@@ -78,8 +78,6 @@ _ASKED_OF_OTHERS: Final = "flowloom.saga."
 _KEYS: Final = Keys(cluster="identity", service="flowloom.identity.v1.AccessService", path="/.well-known/jwks.json")
 _GATEWAY: Final = "gateway"
 
-ServiceCredentials = Callable[[], tuple[tuple[str, str], ...]]
-
 
 def edge_snapshot(
     settings: GatewaySettings,
@@ -140,10 +138,11 @@ class GatewayService:
         *,
         descriptors: bytes,
         identity: grpc.aio.Channel | None = None,
-        service_credentials: ServiceCredentials = tuple,
         clock: Clock | None = None,
     ) -> None:
-        """`descriptors` are the merged set, comments included. Without `identity` nothing is exchanged."""
+        """`descriptors` are the merged set, comments included. `identity` is a channel on which the gateway vouches for
+        itself; without it nothing is exchanged.
+        """
         clock = clock or SystemClock()
 
         def now() -> float:
@@ -154,7 +153,7 @@ class GatewayService:
         self._description = DescriptionServicer(self._document)
         self.exchanges: ExchangeCache | None = None
         if identity is not None:
-            exchange = IdentityExchange(identity, service_credentials, settings.limits.authorization_seconds)
+            exchange = IdentityExchange(identity, settings.limits.authorization_seconds)
             self.exchanges = ExchangeCache(exchange, settings.exchange, now)
         self._retry_after_seconds = settings.exchange.retry_after_seconds
         self._counting = (

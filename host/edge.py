@@ -17,7 +17,10 @@ from gateway.service import (
     read_contract,
     read_targets,
 )
+from host.access import MeshAccess, shared_settings
 from mesh.access.settings import AccessMode, AccessSettings
+from mesh.cache.settings import CacheSettings
+from mesh.cache.two_level import Caches
 from mesh.channels import Channels
 from mesh.observation_port import ObservationPort
 from mesh.server import MeshServer, ServerSettings, until_signalled
@@ -39,7 +42,7 @@ def issuer_of(access: AccessSettings) -> dict[str, str]:
 def gateway_beside(channels: Channels, settings: GatewaySettings, descriptors: bytes) -> GatewayService:
     """Return the gateway's services in a process that hosts identity or knows its address."""
     try:
-        identity = channels.to("identity")
+        identity = channels.to("identity", as_service=True)
     except LookupError:
         # Nobody issues tokens here, so there is nothing to exchange credentials for.
         return GatewayService(settings, descriptors=descriptors)
@@ -55,12 +58,17 @@ async def serve_gateway(
     Raises SettingsError for wrong ones, EnvoyError if Envoy does not get ready.
     """
     settings = load(GatewaySettings, environment, "FLOWLOOM_GATEWAY_")
-    access = load(AccessSettings, environment, "FLOWLOOM_ACCESS_")
+    access_settings = shared_settings(environment)
     server_settings = load(ServerSettings, environment, "FLOWLOOM_SERVER_")
     server_settings = replace(server_settings, port=server_settings.port or PORT)
     targets = {name: _targets(name, at) for name, at in addresses.items()}
-    server = MeshServer(server_settings, observe=RpcMetrics(registry), descriptor_set=descriptors)
-    channels = Channels(addresses={name: _channel_target(found) for name, found in targets.items()})
+    caches = Caches(load(CacheSettings, environment, "FLOWLOOM_CACHE_"), registry, alone=False)
+    access = MeshAccess(access_settings, service=GATEWAY, descriptor_set=descriptors, caches=caches)
+    server = MeshServer(server_settings, observe=RpcMetrics(registry), descriptor_set=descriptors, access=access.check)
+    channels = Channels(
+        addresses={name: _channel_target(found) for name, found in targets.items()}, credentials=access.credentials
+    )
+    access.connect(channels)
     gateway = gateway_beside(channels, settings, descriptors)
     here = _reachable(settings, server_settings)
     # Nothing is looked up before the first look at the services: their clusters are empty until then.
@@ -71,12 +79,13 @@ async def serve_gateway(
         {**empty, GATEWAY: (here,)},
         reflection_at=GATEWAY,
         health_at=GATEWAY,
-        **issuer_of(access),
+        **issuer_of(access_settings),
     )
     edge = StandaloneEdge(settings, snapshot, targets)
     signalled = asyncio.ensure_future(until_signalled())
     observation = ObservationPort(registry, server.readiness)
     try:
+        await caches.start()
         await gateway.start()
         gateway.add_to(server.registrar)
         edge.add_to(server.registrar)
@@ -92,6 +101,7 @@ async def serve_gateway(
         await observation.stop()
         await gateway.stop()
         await channels.close()
+        await caches.stop()
 
 
 def _targets(service: str, text: str) -> tuple[Target, ...]:

@@ -1,7 +1,6 @@
 """Exchanges credentials at identity, over its contract."""
 
 import time
-from collections.abc import Callable
 
 import grpc
 from flowloom.identity.v1 import access_service_pb2 as pb
@@ -11,18 +10,13 @@ from gateway.model.credentials import Credentials, Exchanged
 from mesh.errors import Unavailable
 from mesh.rpc_errors import refusal_in
 
-Metadata = tuple[tuple[str, str], ...]
-
 
 class IdentityExchange:
     """The client of identity's `ExchangeCredentials`."""
 
-    def __init__(
-        self, channel: grpc.aio.Channel, service_credentials: Callable[[], Metadata], timeout_seconds: float
-    ) -> None:
-        """`service_credentials` prove to identity that it is the gateway who asks."""
+    def __init__(self, channel: grpc.aio.Channel, timeout_seconds: float) -> None:
+        """Calls on the channel must carry credentials of the gateway itself: people may not exchange."""
         self._stub = AccessServiceStub(channel)
-        self._service_credentials = service_credentials
         self._timeout_seconds = timeout_seconds
 
     async def exchange(self, credentials: Credentials) -> Exchanged:
@@ -34,9 +28,7 @@ class IdentityExchange:
             request.basic.user_id, request.basic.password = credentials.user_id, credentials.password
         began = time.time()  # noqa: TID251 - a token's end is told by the computer's clock, whatever clock processes have
         try:
-            answer = await self._stub.ExchangeCredentials(
-                request, timeout=self._timeout_seconds, metadata=self._service_credentials()
-            )
+            answer = await self._stub.ExchangeCredentials(request, timeout=self._timeout_seconds)
         except grpc.aio.AioRpcError as failed:
             refusal = refusal_in(failed)
             raise refusal or Unavailable("identity-away", "expected an answer of identity") from failed

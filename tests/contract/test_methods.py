@@ -107,6 +107,7 @@ def test_the_descriptor_set_holds_the_methods_of_every_service() -> None:
         "flowloom.forms.v1.FormRepositoryService",
         "flowloom.forms.v1.FormService",
         "flowloom.gateway.v1.DescriptionService",
+        "flowloom.history.v1.ArchiveService",
         "flowloom.history.v1.HistoryLogService",
         "flowloom.history.v1.HistoryService",
         "flowloom.history.v1.SearchService",

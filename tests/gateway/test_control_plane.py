@@ -37,7 +37,9 @@ async def test_changes_over_the_stream_lose_no_request(tmp_path: Path, delta: bo
             reflection_cluster="",
             health_cluster="",
         )
-        other_listener = replace(renamed, limits=Limits(max_body_bytes=1000, health_interval_seconds=0.2))
+        other_listener = replace(
+            renamed, limits=Limits(max_body_bytes=1000, health_interval_seconds=0.2, health_timeout_seconds=5.0)
+        )
 
         async with Load(edge.port) as load:
             for snapshot in (both, renamed, other_listener, sound, both):

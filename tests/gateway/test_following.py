@@ -163,7 +163,7 @@ async def an_edge(directory: Path, manner: str) -> AsyncIterator[tuple[Edge, Sam
 @pytest.mark.parametrize("manner", ["files", "delta", "state-of-the-world"])
 async def test_processes_come_leave_die_and_return_under_load_and_no_request_fails(tmp_path: Path, manner: str) -> None:
     ports = [free_port(), free_port()]
-    settings = FollowSettings(interval_seconds=0.05, strikes=1, timeout_seconds=2.0)
+    settings = FollowSettings(interval_seconds=0.05, strikes=1, timeout_seconds=5.0)
     asker = HealthAsker(settings.timeout_seconds)
     async with an_edge(tmp_path, manner) as (edge, first, port):
         targets = [Target(host="127.0.0.1", port=each) for each in (first.port, *ports)]
@@ -178,25 +178,25 @@ async def test_processes_come_leave_die_and_return_under_load_and_no_request_fai
 
         with sample_process(ports[0], "two") as second:
             async with Load(port) as load:
-                await until(lambda: follows(first.port, ports[0]), 30.0)
+                await until(lambda: follows(first.port, ports[0]), 60.0)
                 # Envoy has asked it, too, when it gets its first request.
-                await until(lambda: _serves("two", load), 30.0)
+                await until(lambda: _serves("two", load), 60.0)
                 await first.leave()
-                await until(lambda: follows(ports[0]), 30.0)
+                await until(lambda: follows(ports[0]), 60.0)
                 await until(lambda: _is_left_alone(first, load))
                 await first.stop(5.0)
                 await load.more(20)
             with sample_process(ports[1], "three"):
                 # A write that is under way in a process that dies may have happened: only reads are sent anew.
                 async with Load(port, writes=False) as reads:
-                    await until(lambda: follows(*ports), 30.0)
-                    await until(lambda: _serves("three", reads), 30.0)
+                    await until(lambda: follows(*ports), 60.0)
+                    await until(lambda: _serves("three", reads), 60.0)
                     await asyncio.to_thread(second.kill)
-                    await until(lambda: follows(ports[1]), 30.0)
+                    await until(lambda: follows(ports[1]), 60.0)
                     await reads.more(20)
                     await asyncio.to_thread(second.start)
-                    await until(lambda: follows(*ports), 30.0)
-                    await until(lambda: _serves("two", reads), 30.0)
+                    await until(lambda: follows(*ports), 60.0)
+                    await until(lambda: _serves("two", reads), 60.0)
         await follower.stop()
         await asker.close()
 
