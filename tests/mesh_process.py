@@ -66,7 +66,7 @@ def running_mesh(
                 command,
                 stdout=output,
                 stderr=output,
-                env={**os.environ, "FLOWLOOM_ACCESS_MODE": "off", **(environment or {})},
+                env=settings,
                 start_new_session=True,
             )
         try:
