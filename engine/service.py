@@ -83,7 +83,8 @@ from mesh.ids import IdSource, shard_of
 
 __all__ = ["EngineService", "EngineSettings"]
 
-WRITERS_ON_MYSQL: Final = 2
+WRITERS_ON_MYSQL: Final = 4
+"""Two for commands, two for what is done aside: due jobs, leases, sagas."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
