@@ -5,8 +5,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 
 from gateway.service import Endpoint, GatewaySettings, edge_snapshot, open_edge, read_contract
+from host.access import MeshAccess, shared_settings
 from host.embedded import descriptor_set, process_registry
 from host.services import SERVICES, Hosted, Surroundings
+from mesh.bus.settings import BusSettings, open_bus
 from mesh.cache.settings import CacheSettings
 from mesh.cache.two_level import Caches
 from mesh.channels import Channels
@@ -24,6 +26,7 @@ class Addresses:
     engine: str = setting("127.0.0.1:3001", doc="IP address and port of the engine.")
     identity: str = setting("", doc="IP address and port of identity.")
     forms: str = setting("", doc="IP address and port of forms.")
+    notify: str = setting("", doc="IP address and port of notify.")
     history: str = setting("", doc="IP address and port of history.")
 
     def given(self) -> dict[str, str]:
@@ -43,9 +46,16 @@ async def _serve(name: str, hosted: Hosted, environment: Mapping[str, str]) -> N
     settings = load(ServerSettings, environment, "FLOWLOOM_SERVER_")
     settings = replace(settings, port=settings.port or hosted.port)
     registry = process_registry()
-    server = MeshServer(settings, observe=RpcMetrics(registry), descriptor_set=descriptor_set())
-    channels = Channels(addresses=load(Addresses, environment, "FLOWLOOM_ADDRESS_").given())
     caches = Caches(load(CacheSettings, environment, "FLOWLOOM_CACHE_"), registry, alone=False)
+    access = MeshAccess(shared_settings(environment), service=name, descriptor_set=descriptor_set(), caches=caches)
+    server = MeshServer(settings, observe=RpcMetrics(registry), descriptor_set=descriptor_set(), access=access.check)
+    channels = Channels(
+        local={name: server.local},
+        addresses=load(Addresses, environment, "FLOWLOOM_ADDRESS_").given(),
+        credentials=access.credentials,
+    )
+    access.connect(channels)
+    broker = open_bus(load(BusSettings, environment, "FLOWLOOM_BUS_"), registry=registry)
     service = hosted.build(
         Surroundings(
             environment=environment,
@@ -54,6 +64,8 @@ async def _serve(name: str, hosted: Hosted, environment: Mapping[str, str]) -> N
             draining=server.draining,
             channels=channels,
             caches=caches,
+            access=access,
+            broker=broker,
         )
     )
     signalled = asyncio.ensure_future(until_signalled())
@@ -70,6 +82,8 @@ async def _serve(name: str, hosted: Hosted, environment: Mapping[str, str]) -> N
     finally:
         await observation.stop()
         await service.stop()
+        if broker is not None:
+            await broker.stop()
         await channels.close()
         await caches.stop()
 

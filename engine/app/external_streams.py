@@ -46,8 +46,8 @@ class _Listener:
     """One stream: what it holds, and whether it was woken. Without credits it may hold a number of jobs at once.
 
     `expects`: a commit told of a job. `due`: by the loop's clock, when to look even if nobody wakes. `full` and
-    `blocked`: the last look found no room for more, or jobs that must wait for another one's end. `again`: it passed over
-    jobs that somebody had under their hands.
+    `blocked`: the last look found no room for more, or jobs that must wait for another one's end. `again`: it passed
+    over jobs that somebody had under their hands.
     """
 
     __slots__ = ("again", "blocked", "credits", "due", "expects", "full", "held", "topic", "woken")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Final
 
@@ -20,9 +20,11 @@ _NEVER: Final = datetime(1, 1, 1, tzinfo=UTC)
 class TaskRemarks:
     """Adds and lists remarks. What was done with a task is noted by the transaction of the command that did it."""
 
-    def __init__(self, comments: Comments, queries: TaskQueries) -> None:
+    def __init__(self, comments: Comments, queries: TaskQueries, on_changed: Callable[[], None] | None = None) -> None:
+        """`on_changed` is told when something was said or unsaid, so that the bus looks into the outbox."""
         self._comments = comments
         self._queries = queries
+        self._changed = on_changed or (lambda: None)
 
     async def comments(self, task_id: str) -> Sequence[Comment]:
         """Return the remarks on an open task, newest first. Raises NotFound."""
@@ -45,13 +47,16 @@ class TaskRemarks:
         task = await self._queries.get_task(wanted.task_id)
         if of_instance:
             wanted = msgspec.structs.replace(wanted, instance_id=task.process_instance_id)
-        return await asyncio.to_thread(self._comments.add, wanted, request_id)
+        kept = await asyncio.to_thread(self._comments.add, wanted, request_id)
+        self._changed()
+        return kept
 
     async def remove(self, task_id: str, comment_id: str, *, request_id: str = "") -> None:
         """Delete a remark of an open task. Raises NotFound."""
         await self._queries.get_task(task_id)
         if not await asyncio.to_thread(self._comments.remove, task_id, comment_id, request_id):
             raise _unknown(task_id, comment_id)
+        self._changed()
 
 
 def new_comment(task_id: str, author: str, message: str) -> Comment:

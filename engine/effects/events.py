@@ -384,6 +384,20 @@ def _message_thrown(event: ev.MessageThrown) -> Fields:
     return {"message_name": event.name}
 
 
+def _comment_added(event: ev.CommentAdded) -> Fields:
+    return {
+        "comment_id": event.comment_id,
+        "task_id": event.task_id,
+        "author": event.author or None,
+        "message": event.message,
+        "of_process_instance": event.of_instance,
+    }
+
+
+def _comment_removed(event: ev.CommentRemoved) -> Fields:
+    return {"comment_id": event.comment_id, "task_id": event.task_id}
+
+
 def _saga_step_requested(event: StepRequested) -> Fields:
     return {
         "saga_id": event.saga_id,
@@ -427,6 +441,8 @@ _ENCODERS: Final[dict[type[ev.Event], tuple[str, Callable[[Any], Fields | None]]
     ev.SignalThrown: ("signal_thrown", _signal_thrown),
     ev.MessageThrown: ("message_thrown", _message_thrown),
     ev.IncidentRaised: ("incident_raised", _incident_raised),
+    ev.CommentAdded: ("comment_added", _comment_added),
+    ev.CommentRemoved: ("comment_removed", _comment_removed),
     StepRequested: ("saga_step_requested", _saga_step_requested),
 }
 """By kernel event: the field of `Event.kind`, and what makes its content (None: histories do not hear of it)."""

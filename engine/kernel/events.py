@@ -311,6 +311,25 @@ class IncidentRaised(Event, frozen=True, kw_only=True, gc=False):
     job_id: str = ""
 
 
+class CommentAdded(Event, frozen=True, kw_only=True, gc=False):
+    """Somebody remarked something on a task. Told beside the trees: no state holds it, so it is not of `AnyEvent`."""
+
+    comment_id: str
+    task_id: str
+    author: str
+    message: str
+    at: datetime
+    of_instance: bool = False
+
+
+class CommentRemoved(Event, frozen=True, kw_only=True, gc=False):
+    """A remark on a task was deleted. Told beside the trees, as `CommentAdded`."""
+
+    comment_id: str
+    task_id: str
+    at: datetime
+
+
 AnyEvent = (
     ProcessInstanceStarted
     | ProcessInstanceEnded

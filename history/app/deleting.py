@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
-from typing import Protocol
+from collections.abc import Awaitable, Sequence
+from typing import Final, Protocol
 
 import msgspec
 
-from mesh.errors import FailedPrecondition, NotFound
+from history.app.queries import Scope
+from history.app.searching import SearchWriter
+from mesh.errors import FailedPrecondition, FieldViolation, InvalidArgument, NotFound
+
+MAX_DELETED: Final = 1_000
+"""Instances or tasks that one call deletes at most."""
+DELETED: Final = "deleted"
+ARCHIVED: Final = "archived"
+ERASED: Final = "erased"
 
 
 class Doomed(msgspec.Struct, frozen=True, kw_only=True):
@@ -17,20 +25,56 @@ class Doomed(msgspec.Struct, frozen=True, kw_only=True):
     activities: tuple[str, ...] = ()
     tasks: tuple[str, ...] = ()
     variables: tuple[str, ...] = ()
+    details: tuple[str, ...] = ()
+    task_log: tuple[str, ...] = ()
+    comments: tuple[str, ...] = ()
     links: tuple[tuple[str, str, str, str], ...] = ()
+    terms: tuple[tuple[str, str], ...] = ()
     request_id: str = ""
 
 
 class Deletions(Protocol):
-    """Deletes; a `request_id` that was answered before changes nothing and raises nothing."""
+    """Deletes, all or none, what is seen in a scope; returns what is gone, by id.
 
-    def delete_instance(self, instance_id: str, request_id: str) -> Awaitable[None]:
-        """Delete an instance that is over and those it called. Raises NotFound, FailedPrecondition, Unavailable."""
+    A `request_id` that was answered before changes nothing, raises nothing and returns nothing.
+    """
+
+    def delete_instances(self, instance_ids: Sequence[str], scope: Scope, request_id: str) -> Awaitable[Sequence[str]]:
+        """Delete instances that are over and those they called. Raises NotFound, FailedPrecondition, Unavailable."""
         ...
 
-    def delete_task(self, task_id: str, request_id: str) -> Awaitable[None]:
-        """Delete a task that is over. Raises NotFound, FailedPrecondition, Unavailable."""
+    def delete_tasks(self, task_ids: Sequence[str], scope: Scope, request_id: str) -> Awaitable[Sequence[str]]:
+        """Delete tasks that are over. Raises NotFound, FailedPrecondition, Unavailable."""
         ...
+
+
+class Deleting:
+    """Deletes in the database, and in the search engine if there is one."""
+
+    def __init__(self, deletions: Deletions, search: SearchWriter | None = None) -> None:
+        """`search`: what is searched besides the database."""
+        self._deletions = deletions
+        self._search = search
+
+    async def instances(self, instance_ids: Sequence[str], scope: Scope, request_id: str) -> None:
+        """Delete instances that are over and those they called. Raises NotFound, FailedPrecondition, Unavailable."""
+        await self._forget(await self._deletions.delete_instances(instance_ids, scope, request_id))
+
+    async def tasks(self, task_ids: Sequence[str], scope: Scope, request_id: str) -> None:
+        """Delete tasks that are over. Raises NotFound, FailedPrecondition, Unavailable."""
+        await self._forget(await self._deletions.delete_tasks(task_ids, scope, request_id))
+
+    async def _forget(self, ids: Sequence[str]) -> None:
+        if self._search is not None and ids:
+            await self._search.forget(ids)
+
+
+def limited(ids: Sequence[str], field: str) -> Sequence[str]:
+    """The ids. Raises InvalidArgument for none, or for more than `MAX_DELETED`."""
+    if not 1 <= len(ids) <= MAX_DELETED:
+        found = f"expected 1 to {MAX_DELETED} ids (limit: MAX_DELETED), found {len(ids)}"
+        raise InvalidArgument("invalid-deletion", found, violations=[FieldViolation(field, found)])
+    return ids
 
 
 def no_such_instance(instance_id: str) -> NotFound:

@@ -1,100 +1,38 @@
 """From what happened to what is kept: the one place that says what an event means to history.
 
-`wanted` tells which records a batch needs, so that they are loaded at once; `Projection` then applies one command's
-happenings after the other to the records in memory, and says in the end which of them changed.
+`Projection` applies one command's happenings after the other to the records in memory (see `batches`), and says in the
+end which of them changed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from datetime import datetime
 from types import MappingProxyType
 from typing import Any, Final
 
+from history.app import task_logging
+from history.app.batches import Changes, Loaded
+from history.app.counting import Counting
+from history.app.searching import entries_of
 from history.model import happenings as told
+from history.model.ids import ordinal_id
 from history.model.records import (
     SEQUENCE_FLOW,
     Activity,
+    Comment,
+    Detail,
     IdentityLink,
     ProcessInstance,
     Task,
+    TaskLogEntry,
     Variable,
     milliseconds,
 )
+from history.model.search import SearchEntry
 
 ORDINALS_PER_COMMAND: Final = 1 << 20
 """Room for the order of the activities within one command."""
-
-
-@dataclass(slots=True)
-class Wanted:
-    """Ids of the records that a batch touches; `open_of`: all open ones of these instances."""
-
-    roots: set[str] = field(default_factory=set)
-    instances: set[str] = field(default_factory=set)
-    activities: set[str] = field(default_factory=set)
-    tasks: set[str] = field(default_factory=set)
-    variables: set[str] = field(default_factory=set)
-    open_of: set[str] = field(default_factory=set)
-
-
-@dataclass(slots=True)
-class Loaded:
-    """What of the wanted is there. `applied`: the last sequence of each root whose effects history has."""
-
-    applied: dict[str, int] = field(default_factory=dict)
-    instances: dict[str, ProcessInstance] = field(default_factory=dict)
-    activities: dict[str, Activity] = field(default_factory=dict)
-    tasks: dict[str, Task] = field(default_factory=dict)
-    variables: dict[str, Variable] = field(default_factory=dict)
-
-
-@dataclass(slots=True)
-class Changes:
-    """What is to be written, all in one transaction. `moved`: instances by their new definition's id."""
-
-    applied: dict[str, int] = field(default_factory=dict)
-    instances: list[ProcessInstance] = field(default_factory=list)
-    activities: list[Activity] = field(default_factory=list)
-    tasks: list[Task] = field(default_factory=list)
-    variables: list[Variable] = field(default_factory=list)
-    removed_variables: list[str] = field(default_factory=list)
-    links: list[IdentityLink] = field(default_factory=list)
-    removed_links: list[IdentityLink] = field(default_factory=list)
-    moved: dict[str, list[str]] = field(default_factory=dict)
-
-
-def wanted(batch: Iterable[told.Told]) -> Wanted:
-    """Which records the batch needs.
-
-    Those that the batch itself creates are asked for too: after a crash a batch may come again that begins with what
-    was applied before, and then its creations are there already and are not made anew.
-    """
-    found = Wanted()
-    for command in batch:
-        found.roots.add(command.root_id)
-        for happening in command.happenings:
-            kind = type(happening)
-            needs = _NEEDS.get(kind)
-            if needs is not None:
-                ids: set[str] = getattr(found, needs[0])
-                ids.add(getattr(happening, needs[1]))
-            if kind is not told.TaskCreated and kind is not told.InstanceStarted and happening.instance_id:
-                found.instances.add(happening.instance_id)
-            if kind is told.InstanceMigrated:
-                found.open_of.add(happening.instance_id)
-    return found
-
-
-_NEEDS: Final[Mapping[type[told.Happening], tuple[str, str]]] = MappingProxyType(
-    {
-        told.ActivityUpdated: ("activities", "execution_id"),
-        told.ActivityEnded: ("activities", "execution_id"),
-        told.TaskUpdated: ("tasks", "task_id"),
-        told.TaskEnded: ("tasks", "task_id"),
-        told.VariableSet: ("variables", "variable_key"),
-    }
-)
 
 
 class Projection:
@@ -109,9 +47,16 @@ class Projection:
         self._variables: dict[str, Variable | None] = {}
         self._links: dict[IdentityLink, bool] = {}
         self._moved: dict[str, str] = {}
+        self._details: list[Detail] = []
+        self._task_log: list[TaskLogEntry] = []
+        self._comments: dict[str, Comment | None] = {}
+        self._entries: dict[tuple[str, str], SearchEntry] = {}
+        self._counting = Counting()
         self._root_id = ""
         self._user_id = ""
+        self._tenant_id = ""
         self._ordinal = 0
+        self._entry_ordinal = 0
 
     def apply(self, command: told.Told) -> bool:
         """Apply the happenings of one command; False if they were applied before."""
@@ -120,9 +65,12 @@ class Projection:
         self._loaded.applied[command.root_id] = self._applied[command.root_id] = command.sequence
         self._root_id = command.root_id
         self._user_id = command.user_id
-        self._ordinal = command.sequence * ORDINALS_PER_COMMAND
+        self._tenant_id = command.tenant_id
+        self._ordinal = self._entry_ordinal = command.sequence * ORDINALS_PER_COMMAND
         for happening in command.happenings:
             _HANDLERS[type(happening)](self, happening)
+        for entry in entries_of(command):
+            self._entries[entry.owner_id, entry.field] = entry
         return True
 
     def changes(self) -> Changes:
@@ -130,23 +78,31 @@ class Projection:
         moved: dict[str, list[str]] = {}
         for instance_id, definition_id in self._moved.items():
             moved.setdefault(definition_id, []).append(instance_id)
+        instances, activities = list(self._instances.values()), list(self._activities.values())
+        tasks = list(self._tasks.values())
         return Changes(
             applied=self._applied,
-            instances=list(self._instances.values()),
-            activities=list(self._activities.values()),
-            tasks=list(self._tasks.values()),
+            instances=instances,
+            activities=activities,
+            tasks=tasks,
             variables=[found for found in self._variables.values() if found is not None],
             removed_variables=[key for key, found in self._variables.items() if found is None],
             links=[link for link, there in self._links.items() if there],
             removed_links=[link for link, there in self._links.items() if not there],
             moved=moved,
+            details=self._details,
+            task_log=self._task_log,
+            comments=[found for found in self._comments.values() if found is not None],
+            removed_comments=[key for key, found in self._comments.items() if found is None],
+            entries=list(self._entries.values()),
+            counted=self._counting.counted(instances, activities, tasks),
         )
 
     # --- instances ---
 
     def started(self, e: told.InstanceStarted) -> None:
         """A new instance."""
-        self._instances[e.instance_id] = self._loaded.instances[e.instance_id] = ProcessInstance(
+        instance = self._instances[e.instance_id] = self._loaded.instances[e.instance_id] = ProcessInstance(
             id=e.instance_id,
             root_id=self._root_id,
             super_instance_id=e.super_instance_id,
@@ -169,6 +125,7 @@ class Projection:
             reference_id=e.reference_id,
             reference_type=e.reference_type,
         )
+        self._counting.instance_started(instance)
 
     def ended(self, e: told.InstanceEnded) -> None:
         """An instance is over; its records stay."""
@@ -180,6 +137,7 @@ class Projection:
             instance.end_user_id = self._user_id
             instance.ended_at = e.at
             instance.duration_ms = milliseconds(instance.started_at, e.at)
+            self._counting.instance_ended(instance, e.at)
 
     def state_changed(self, e: told.InstanceStateChanged) -> None:
         """Suspended or active again."""
@@ -207,12 +165,14 @@ class Projection:
         self._moved[e.instance_id] = e.definition_id
         for activity in self._loaded.activities.values():
             if activity.instance_id == e.instance_id:
+                self._counting.touches_activity(activity)
                 activity.definition_id = e.definition_id
                 if activity.ended_at is None:
                     activity.element_id = e.element_ids.get(activity.element_id, activity.element_id)
                 self._activities[activity.id] = activity
         for task in self._loaded.tasks.values():
             if task.instance_id == e.instance_id:
+                self._counting.touches_task(task)
                 task.definition_id = e.definition_id
                 if task.ended_at is None:
                     former = task.task_definition_key
@@ -231,6 +191,7 @@ class Projection:
         activity.task_id = e.task_id
         activity.called_instance_id = e.called_instance_id
         activity.assignee = e.assignee
+        self._counting.activity_started(activity)
 
     def flow_taken(self, e: told.FlowTaken) -> None:
         """A token passed along a sequence flow, in no time."""
@@ -254,11 +215,14 @@ class Projection:
             activity.delete_reason = e.reason
             activity.ended_at = e.at
             activity.duration_ms = milliseconds(activity.started_at, e.at)
+            self._counting.activity_ended(activity, e.at)
 
     # --- variables and links ---
 
     def variable_set(self, e: told.VariableSet) -> None:
-        """A variable has a value; only the last one is kept."""
+        """A variable has a value; the variable keeps the last one, its details keep all."""
+        instance = self._loaded.instances.get(e.instance_id)
+        tenant_id = self._tenant_id if instance is None else instance.tenant_id
         before = self._variables.get(e.variable_key) or self._loaded.variables.get(e.variable_key)
         found = Variable(
             id=e.variable_key,
@@ -271,8 +235,29 @@ class Projection:
             value=e.value,
             created_at=e.at if before is None else before.created_at,
             updated_at=e.at,
+            revision=0 if before is None else before.revision + 1,
+            tenant_id=tenant_id,
         )
         self._variables[e.variable_key] = self._loaded.variables[e.variable_key] = found
+        ordinal = self._next_entry()
+        self._details.append(
+            Detail(
+                id=ordinal_id(self._root_id, ordinal),
+                ordinal=ordinal,
+                root_id=self._root_id,
+                instance_id=e.instance_id,
+                execution_id=e.execution_id,
+                activity_id=e.execution_id if e.execution_id != e.instance_id else "",
+                task_id=e.task_id,
+                variable_id=e.variable_key,
+                name=e.name,
+                type=e.type,
+                value=e.value,
+                revision=found.revision,
+                tenant_id=tenant_id,
+                recorded_at=e.at,
+            )
+        )
 
     def variable_removed(self, e: told.VariableRemoved) -> None:
         """Somebody removed a variable: history drops it too, as Flowable does."""
@@ -282,16 +267,37 @@ class Projection:
     def link_added(self, e: told.LinkAdded) -> None:
         """Somebody has to do with it."""
         self._links[self._link(e)] = True
+        self._log_link(e)
 
     def link_removed(self, e: told.LinkRemoved) -> None:
         """Somebody has nothing to do with it any more."""
         self._links[self._link(e)] = False
+        self._log_link(e)
+
+    # --- remarks ---
+
+    def comment_added(self, e: told.CommentAdded) -> None:
+        """Somebody said something about a task."""
+        self._comments[e.comment_id] = Comment(
+            id=e.comment_id,
+            root_id=self._root_id,
+            instance_id=e.instance_id if e.of_instance else "",
+            task_id=e.task_id,
+            author=e.author,
+            message=e.message,
+            created_at=e.at,
+            told=True,
+        )
+
+    def comment_removed(self, e: told.CommentRemoved) -> None:
+        """It is unsaid."""
+        self._comments[e.comment_id] = None
 
     # --- tasks ---
 
     def task_created(self, e: told.TaskCreated) -> None:
         """A new task."""
-        self._tasks[e.task_id] = self._loaded.tasks[e.task_id] = Task(
+        task = self._tasks[e.task_id] = self._loaded.tasks[e.task_id] = Task(
             id=e.task_id,
             root_id=self._root_id,
             instance_id=e.instance_id,
@@ -310,12 +316,19 @@ class Projection:
             tenant_id=e.tenant_id,
             created_at=e.at,
         )
+        self._counting.task_created(task)
+        self._log(task, e.at, task_logging.CREATED, "")
 
     def task_updated(self, e: told.TaskUpdated) -> None:
         """Fields of a task changed."""
         task = self._task(e.task_id)
         if task is not None:
+            for kind, data in task_logging.of_changes(task, e.changes):
+                self._log(task, e.at, kind, data)
+            former = task.assignee
             _set(task, e.changes)
+            if task.assignee != former:
+                self._counting.task_assigned(task, e.at)
 
     def task_ended(self, e: told.TaskEnded) -> None:
         """A task is done or gone."""
@@ -325,6 +338,9 @@ class Projection:
             task.completed_by = e.completed_by
             task.ended_at = e.at
             task.duration_ms = milliseconds(task.created_at, e.at)
+            self._counting.task_ended(task, e.at, canceled=e.canceled)
+            if not e.canceled:
+                self._log(task, e.at, task_logging.COMPLETED, "")
 
     # --- records ---
 
@@ -346,20 +362,51 @@ class Projection:
     def _instance(self, instance_id: str) -> ProcessInstance | None:
         found = self._loaded.instances.get(instance_id)
         if found is not None:
+            self._counting.touches_instance(found)
             self._instances[instance_id] = found
         return found
 
     def _activity(self, activity_id: str) -> Activity | None:
         found = self._loaded.activities.get(activity_id)
         if found is not None:
+            self._counting.touches_activity(found)
             self._activities[activity_id] = found
         return found
 
     def _task(self, task_id: str) -> Task | None:
         found = self._loaded.tasks.get(task_id)
         if found is not None:
+            self._counting.touches_task(found)
             self._tasks[task_id] = found
         return found
+
+    def _next_entry(self) -> int:
+        self._entry_ordinal += 1
+        return self._entry_ordinal - 1
+
+    def _log_link(self, e: told.LinkAdded | told.LinkRemoved) -> None:
+        task = self._loaded.tasks.get(e.owner_id) if e.of_task else None
+        if task is not None:
+            self._log(task, e.at, *task_logging.of_link(e))
+
+    def _log(self, task: Task, at: datetime, kind: str, data: str) -> None:
+        ordinal = self._next_entry()
+        self._task_log.append(
+            TaskLogEntry(
+                id=ordinal_id(self._root_id, ordinal),
+                ordinal=ordinal,
+                root_id=self._root_id,
+                instance_id=task.instance_id,
+                task_id=task.id,
+                execution_id=task.execution_id,
+                definition_id=task.definition_id,
+                tenant_id=task.tenant_id,
+                type=kind,
+                user_id=self._user_id,
+                data=data,
+                recorded_at=at,
+            )
+        )
 
     def _link(self, e: told.LinkAdded | told.LinkRemoved) -> IdentityLink:
         return IdentityLink(
@@ -390,5 +437,7 @@ _HANDLERS: Final[Mapping[type[told.Happening], Callable[[Projection, Any], None]
         told.TaskEnded: Projection.task_ended,
         told.LinkAdded: Projection.link_added,
         told.LinkRemoved: Projection.link_removed,
+        told.CommentAdded: Projection.comment_added,
+        told.CommentRemoved: Projection.comment_removed,
     }
 )

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Mapping, Sequence
 from datetime import datetime
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 import msgspec
 
-from history.model.records import Activity, ProcessInstance, Task, Value, Variable
+from history.model.records import Activity, IdentityLink, ProcessInstance, Task, Value, Variable
 from mesh.paging import Listed, Page
 
 
@@ -152,38 +152,45 @@ Variables = Mapping[str, Sequence[Variable]]
 """Variables by the id of the instance or task that holds them."""
 
 
-class HistoryQueries(Protocol):
-    """Answers. Raises Unavailable while the database is away; the lists InvalidArgument for what cannot be read."""
+Scope: TypeAlias = str | None
+"""The one tenant whose rows are seen, empty for rows without a tenant; None: those of all tenants."""
 
-    def instance(self, instance_id: str) -> Awaitable[ProcessInstance | None]:
+
+class HistoryQueries(Protocol):
+    """Answers, of what is seen in a scope only.
+
+    Raises Unavailable while the database is away; the lists InvalidArgument for what cannot be read.
+    """
+
+    def instance(self, instance_id: str, scope: Scope) -> Awaitable[ProcessInstance | None]:
         """One instance, or None."""
         ...
 
-    def activity(self, activity_id: str) -> Awaitable[Activity | None]:
+    def activity(self, activity_id: str, scope: Scope) -> Awaitable[Activity | None]:
         """One activity, or None."""
         ...
 
-    def task(self, task_id: str) -> Awaitable[Task | None]:
+    def task(self, task_id: str, scope: Scope) -> Awaitable[Task | None]:
         """One task, or None."""
         ...
 
-    def variable(self, variable_id: str) -> Awaitable[Variable | None]:
+    def variable(self, variable_id: str, scope: Scope) -> Awaitable[Variable | None]:
         """One variable with its bytes, or None."""
         ...
 
-    def instances(self, wanted: InstanceFilter, page: Page) -> Awaitable[Listed[ProcessInstance]]:
+    def instances(self, wanted: InstanceFilter, page: Page, scope: Scope) -> Awaitable[Listed[ProcessInstance]]:
         """A page of instances."""
         ...
 
-    def activities(self, wanted: ActivityFilter, page: Page) -> Awaitable[Listed[Activity]]:
+    def activities(self, wanted: ActivityFilter, page: Page, scope: Scope) -> Awaitable[Listed[Activity]]:
         """A page of activities."""
         ...
 
-    def tasks(self, wanted: TaskFilter, page: Page) -> Awaitable[Listed[Task]]:
+    def tasks(self, wanted: TaskFilter, page: Page, scope: Scope) -> Awaitable[Listed[Task]]:
         """A page of tasks."""
         ...
 
-    def variables(self, wanted: VariableFilter, page: Page) -> Awaitable[Listed[Variable]]:
+    def variables(self, wanted: VariableFilter, page: Page, scope: Scope) -> Awaitable[Listed[Variable]]:
         """A page of variables, without their bytes."""
         ...
 
@@ -193,4 +200,8 @@ class HistoryQueries(Protocol):
 
     def variables_of_tasks(self, task_ids: Sequence[str]) -> Awaitable[Variables]:
         """The local variables of these tasks, by name."""
+        ...
+
+    def links_of(self, owner_id: str) -> Awaitable[Sequence[IdentityLink]]:
+        """Who has to do with an instance or task."""
         ...

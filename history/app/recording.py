@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol, TypeAlias
 
-from history.app.projecting import Changes, Loaded, Projection, Wanted, wanted
+from history.app.batches import Changes, Loaded, Wanted, wanted
+from history.app.projecting import Projection
+from history.app.redacting import redacted
 from history.model.happenings import Told
 
 Project: TypeAlias = Callable[[Loaded], Changes]
@@ -35,7 +37,9 @@ class Recorder:
         def project(loaded: Loaded) -> Changes:
             nonlocal applied
             projection = Projection(loaded)
-            applied = sum(projection.apply(command) for command in batch)
+            people, variables = loaded.erased_people, loaded.erased_variables
+            told = [redacted(command, people, variables) for command in batch] if people or variables else batch
+            applied = sum(projection.apply(command) for command in told)
             return projection.changes()
 
         await self._store.transact(wanted(batch), project)

@@ -70,6 +70,7 @@ def decode(message: Message) -> told.Told:
         root_id=envelope.root_instance_id or message.key,
         sequence=message.sequence,
         user_id=envelope.user_id,
+        tenant_id=envelope.tenant_id,
         happenings=tuple(found),
     )
 
@@ -203,7 +204,15 @@ def _variable_set(instance_id: str, at: datetime, e: pb.VariableSet) -> told.Hap
 
 
 def _variable_removed(instance_id: str, at: datetime, e: pb.VariableRemoved) -> told.Happening:
-    return told.VariableRemoved(instance_id=instance_id, at=at, variable_key=variable_key(e.scope_id, e.name))
+    of_task = e.scope_kind == pb.SCOPE_KIND_TASK
+    return told.VariableRemoved(
+        instance_id=instance_id,
+        at=at,
+        variable_key=variable_key(e.scope_id, e.name),
+        execution_id="" if of_task else e.scope_id,
+        task_id=e.scope_id if of_task else "",
+        name=e.name,
+    )
 
 
 def _task_created(instance_id: str, at: datetime, e: pb.TaskCreated) -> told.Happening:
@@ -242,19 +251,54 @@ def _task_updated(instance_id: str, at: datetime, e: pb.TaskUpdated) -> told.Hap
 def _task_ended(instance_id: str, at: datetime, e: pb.TaskEnded) -> told.Happening:
     # A cancelled task without a reason is still told from a completed one: Flowable calls it deleted.
     reason = e.reason or ("deleted" if e.canceled else "")
-    return told.TaskEnded(instance_id=instance_id, at=at, task_id=e.task_id, reason=reason, completed_by=e.completed_by)
+    return told.TaskEnded(
+        instance_id=instance_id,
+        at=at,
+        task_id=e.task_id,
+        canceled=e.canceled,
+        reason=reason,
+        completed_by=e.completed_by,
+    )
 
 
 def _link_added(instance_id: str, at: datetime, e: pb.IdentityLinkAdded) -> told.Happening:
     return told.LinkAdded(
-        instance_id=instance_id, at=at, owner_id=e.scope_id, kind=e.type, user_id=e.user_id, group_id=e.group_id
+        instance_id=instance_id,
+        at=at,
+        owner_id=e.scope_id,
+        of_task=e.scope_kind == pb.SCOPE_KIND_TASK,
+        kind=e.type,
+        user_id=e.user_id,
+        group_id=e.group_id,
     )
 
 
 def _link_removed(instance_id: str, at: datetime, e: pb.IdentityLinkRemoved) -> told.Happening:
     return told.LinkRemoved(
-        instance_id=instance_id, at=at, owner_id=e.scope_id, kind=e.type, user_id=e.user_id, group_id=e.group_id
+        instance_id=instance_id,
+        at=at,
+        owner_id=e.scope_id,
+        of_task=e.scope_kind == pb.SCOPE_KIND_TASK,
+        kind=e.type,
+        user_id=e.user_id,
+        group_id=e.group_id,
     )
+
+
+def _comment_added(instance_id: str, at: datetime, e: pb.CommentAdded) -> told.Happening:
+    return told.CommentAdded(
+        instance_id=instance_id,
+        at=at,
+        comment_id=e.comment_id,
+        task_id=e.task_id,
+        author=e.author,
+        message=e.message,
+        of_instance=e.of_process_instance,
+    )
+
+
+def _comment_removed(instance_id: str, at: datetime, e: pb.CommentRemoved) -> told.Happening:
+    return told.CommentRemoved(instance_id=instance_id, at=at, comment_id=e.comment_id)
 
 
 _READERS: Final[Mapping[str, Callable[[str, datetime, Any], told.Happening]]] = MappingProxyType(
@@ -276,5 +320,7 @@ _READERS: Final[Mapping[str, Callable[[str, datetime, Any], told.Happening]]] = 
         "task_ended": _task_ended,
         "identity_link_added": _link_added,
         "identity_link_removed": _link_removed,
+        "comment_added": _comment_added,
+        "comment_removed": _comment_removed,
     }
 )

@@ -110,6 +110,9 @@ class VariableSet(Happening, frozen=True, kw_only=True):
 
 class VariableRemoved(Happening, frozen=True, kw_only=True):
     variable_key: str
+    execution_id: str
+    task_id: str
+    name: str
 
 
 class TaskCreated(Happening, frozen=True, kw_only=True):
@@ -133,17 +136,19 @@ class TaskUpdated(Happening, frozen=True, kw_only=True):
     """`changes`: new values of fields of `records.Task`."""
 
     task_id: str
-    changes: Mapping[str, Value]
+    changes: dict[str, Value]
 
 
 class TaskEnded(Happening, frozen=True, kw_only=True):
     task_id: str
+    canceled: bool
     reason: str
     completed_by: str
 
 
 class LinkAdded(Happening, frozen=True, kw_only=True):
     owner_id: str
+    of_task: bool
     kind: str
     user_id: str
     group_id: str
@@ -151,9 +156,24 @@ class LinkAdded(Happening, frozen=True, kw_only=True):
 
 class LinkRemoved(Happening, frozen=True, kw_only=True):
     owner_id: str
+    of_task: bool
     kind: str
     user_id: str
     group_id: str
+
+
+class CommentAdded(Happening, frozen=True, kw_only=True):
+    """`instance_id` is that of the task; `of_instance`: the remark is the instance's too."""
+
+    comment_id: str
+    task_id: str
+    author: str
+    message: str
+    of_instance: bool
+
+
+class CommentRemoved(Happening, frozen=True, kw_only=True):
+    comment_id: str
 
 
 class Told(msgspec.Struct, frozen=True, kw_only=True):
@@ -162,4 +182,5 @@ class Told(msgspec.Struct, frozen=True, kw_only=True):
     root_id: str
     sequence: int
     user_id: str
+    tenant_id: str
     happenings: tuple[Happening, ...]

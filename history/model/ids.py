@@ -29,3 +29,23 @@ def key_of_id(seen: str) -> str | None:
         return None
     scope_id, separator, name = text.partition("\n")
     return variable_key(scope_id, name) if separator else None
+
+
+def ordinal_id(root_id: str, ordinal: int) -> str:
+    """The id of what has none of its own: 32 hexadecimal digits, the same whenever the message comes."""
+    return hashlib.blake2b(f"{root_id}\n{ordinal}".encode(), digest_size=16).hexdigest()
+
+
+def digest(*parts: str) -> str:
+    """A key made of several texts: 32 hexadecimal digits."""
+    return hashlib.blake2b("\n".join(parts).encode(), digest_size=16).hexdigest()
+
+
+def person_digest(user_id: str) -> str:
+    """What stands for an erased person: 64 hexadecimal digits."""
+    return hashlib.blake2b(user_id.encode(), digest_size=32, person=b"flowloom-person").hexdigest()
+
+
+def key_of_definition(definition_id: str) -> str:
+    """The key in an id of the form key:version:id; the id itself if it has another one."""
+    return definition_id.split(":", 1)[0]

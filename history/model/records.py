@@ -124,6 +124,9 @@ class Variable:
     value: Value
     created_at: datetime
     updated_at: datetime
+    revision: int = 0
+    """How often it was changed since it was made."""
+    tenant_id: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,6 +138,58 @@ class IdentityLink:
     user_id: str
     group_id: str
     root_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Detail:
+    """One value that a variable had. `ordinal` grows in the order in which they were set; `activity_id`: where."""
+
+    id: str
+    ordinal: int
+    root_id: str
+    instance_id: str
+    execution_id: str
+    activity_id: str
+    task_id: str
+    variable_id: str
+    name: str
+    type: str
+    value: Value
+    revision: int
+    tenant_id: str
+    recorded_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskLogEntry:
+    """Something that was done with a task, in Flowable's words; `data` is its JSON. `ordinal` is the log number."""
+
+    id: str
+    ordinal: int
+    root_id: str
+    instance_id: str
+    task_id: str
+    execution_id: str
+    definition_id: str
+    tenant_id: str
+    type: str
+    user_id: str
+    data: str
+    recorded_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comment:
+    """A remark on a task or an instance. `told`: the engine told of it; else it was said to history itself."""
+
+    id: str
+    root_id: str
+    instance_id: str
+    task_id: str
+    author: str
+    message: str
+    created_at: datetime
+    told: bool
 
 
 def milliseconds(since: datetime, until: datetime) -> int:

@@ -12,7 +12,7 @@ from flowloom.history.v1 import history_service_pb2 as pb
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from history.app.queries import Condition, Variables
-from history.model.records import Activity, ProcessInstance, Task, Variable, milliseconds
+from history.model.records import Activity, IdentityLink, ProcessInstance, Task, Variable, milliseconds
 from history.rpc.variables import id_of, read_conditions, write_variable
 from mesh.paging import Listed, Page, refuse
 
@@ -63,12 +63,13 @@ def _conditions(request: Any, name: str) -> tuple[Condition, ...]:
     return read_conditions(getattr(request, name), name)
 
 
-def _moment(request: Any, name: str) -> datetime | None:
+def read_moment(request: Any, name: str) -> datetime | None:
+    """A moment of the request, if it is there. Raises InvalidArgument for one that cannot be read."""
     if not request.HasField(name):
         return None
-    stamp: Timestamp = getattr(request, name)
+    given: Timestamp = getattr(request, name)
     try:
-        return _EPOCH + timedelta(seconds=stamp.seconds, microseconds=stamp.nanos // 1000)
+        return _EPOCH + timedelta(seconds=given.seconds, microseconds=given.nanos // 1000)
     except OverflowError as error:
         raise refuse(name, "expected a moment of the years 1 to 9999, found another one") from error
 
@@ -78,7 +79,7 @@ _READERS: Final[Mapping[Any, Any]] = {
     int | None: _optional,
     bool | None: _optional,
     bool: _plain,
-    datetime | None: _moment,
+    datetime | None: read_moment,
     tuple[str, ...]: _repeated,
     tuple[Condition, ...]: _conditions,
 }
@@ -107,7 +108,7 @@ def instance(record: ProcessInstance, variables: Variables = NONE) -> pb.Histori
         process_definition_version=record.definition_version,
         process_definition_name=record.definition_name or None,
         deployment_id=record.deployment_id or None,
-        start_time=_stamp(record.started_at),
+        start_time=stamp(record.started_at),
         end_time=_maybe_stamp(record.ended_at),
         duration_in_millis=record.duration_ms,
         start_user_id=record.start_user_id or None,
@@ -140,7 +141,7 @@ def activity(record: Activity) -> pb.HistoricActivityInstance:
         task_id=record.task_id or None,
         called_process_instance_id=record.called_instance_id or None,
         assignee=record.assignee or None,
-        start_time=_stamp(record.started_at),
+        start_time=stamp(record.started_at),
         end_time=_maybe_stamp(record.ended_at),
         duration_in_millis=record.duration_ms,
         tenant_id=record.tenant_id,
@@ -164,7 +165,7 @@ def task(record: Task, local: Variables = NONE, of_instance: Variables = NONE) -
         delete_reason=record.delete_reason or None,
         owner=record.owner or None,
         assignee=record.assignee or None,
-        start_time=_stamp(record.created_at),
+        start_time=stamp(record.created_at),
         end_time=_maybe_stamp(record.ended_at),
         duration_in_millis=record.duration_ms,
         work_time_in_millis=worked,
@@ -189,8 +190,19 @@ def variable(record: Variable) -> pb.HistoricVariableInstance:
         execution_id=record.execution_id or None,
         task_id=record.task_id or None,
         variable=write_variable(record),
-        create_time=_stamp(record.created_at),
-        last_updated_time=_stamp(record.updated_at),
+        create_time=stamp(record.created_at),
+        last_updated_time=stamp(record.updated_at),
+    )
+
+
+def identity_link(link: IdentityLink, *, instance_id: str = "", task_id: str = "") -> pb.HistoricIdentityLink:
+    """Who has to do with an instance or a task."""
+    return pb.HistoricIdentityLink(
+        type=link.kind,
+        user_id=link.user_id or None,
+        group_id=link.group_id or None,
+        task_id=task_id or None,
+        process_instance_id=instance_id or None,
     )
 
 
@@ -210,10 +222,10 @@ def _written(variables: Sequence[Variable]) -> list[variable_pb2.Variable]:
     return [write_variable(found) for found in variables]
 
 
-def _stamp(moment: datetime) -> Timestamp:
+def stamp(moment: datetime) -> Timestamp:
     since = moment - _EPOCH
     return Timestamp(seconds=since.days * 86400 + since.seconds, nanos=since.microseconds * 1000)
 
 
 def _maybe_stamp(moment: datetime | None) -> Timestamp | None:
-    return None if moment is None else _stamp(moment)
+    return None if moment is None else stamp(moment)

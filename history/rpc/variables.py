@@ -39,13 +39,19 @@ def id_of(record: Variable) -> str:
 def write_variable(record: Variable) -> variable_pb2.Variable:
     """The variable; of a binary one only where its bytes are."""
     is_global = not record.task_id and record.execution_id == record.instance_id
-    message = variable_pb2.Variable(name=record.name, type=record.type, scope="global" if is_global else "local")
-    if record.type == "binary":
-        message.value_url = DATA_PATH.format(id=id_of(record))
-    elif record.type == "long" and record.value is not None and abs(record.value) > MAX_EXACT:
-        message.value.string_value = str(record.value)
+    url = DATA_PATH.format(id=id_of(record))
+    return written(record.name, record.type, record.value, is_global=is_global, data_url=url)
+
+
+def written(name: str, kind: str, value: Value, *, is_global: bool, data_url: str) -> variable_pb2.Variable:
+    """A value with its name and type; of a binary one only `data_url`, where its bytes are."""
+    message = variable_pb2.Variable(name=name, type=kind, scope="global" if is_global else "local")
+    if kind == "binary":
+        message.value_url = data_url
+    elif kind == "long" and value is not None and abs(value) > MAX_EXACT:
+        message.value.string_value = str(value)
     else:
-        write_value(record.value, message.value)
+        write_value(value, message.value)
     return message
 
 

@@ -11,7 +11,7 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection
 
-from history.storage import tables
+from history.storage.schema import metadata
 from mesh.db.database import Database
 
 VERSION_TABLE: Final = "alembic_version_history"
@@ -23,7 +23,7 @@ _STATEMENT_LOCK_SECONDS: Final = 10
 
 def is_ours(name: str | None, kind: str, _: Any) -> bool:
     """Tell whether Alembic should look at something: other services may live in the same database."""
-    return kind != "table" or name in tables.metadata.tables
+    return kind != "table" or name in metadata.tables
 
 
 def head() -> str | None:
@@ -73,7 +73,7 @@ def differences(database: Database) -> list[Any]:
     options = {"version_table": VERSION_TABLE, "include_name": is_ours, "compare_type": True}
     with database.engine.connect() as connection:
         context = MigrationContext.configure(connection, opts=options)
-        return list(compare_metadata(context, tables.metadata))
+        return list(compare_metadata(context, metadata))
 
 
 def _config(connection: Connection | None) -> Config:

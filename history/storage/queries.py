@@ -7,9 +7,9 @@ from typing import Any, Final, TypeVar
 
 from sqlalchemy import ColumnElement, Connection, FromClause, Row, Select, event, func, null, or_, select
 
-from history.app.queries import ActivityFilter, InstanceFilter, TaskFilter, VariableFilter, Variables
+from history.app.queries import ActivityFilter, InstanceFilter, Scope, TaskFilter, VariableFilter, Variables
 from history.model.ids import key_of_id
-from history.model.records import Activity, ProcessInstance, Task, Variable
+from history.model.records import Activity, IdentityLink, ProcessInstance, Task, Variable
 from history.storage import codec, tables
 from history.storage.conditions import Conditions, matching
 from mesh.db.database import Database
@@ -96,6 +96,8 @@ _WITHOUT_BYTES: Final = (
     null().label("bytes"),
     _variable.created_at,
     _variable.updated_at,
+    _variable.revision,
+    _variable.tenant_id,
 )
 _WITH_BYTES: Final = tuple(_variable.bytes if n == 8 else column for n, column in enumerate(_WITHOUT_BYTES))
 
@@ -108,44 +110,56 @@ class Queries:
         if database.is_sqlite:
             event.listen(database.engine, "connect", _teach_lower)
 
-    async def instance(self, instance_id: str) -> ProcessInstance | None:
+    async def instance(self, instance_id: str, scope: Scope) -> ProcessInstance | None:
         """One instance, or None."""
-        return await self._one(select(tables.process_instance).where(_instance.id == instance_id), _instance_of)
+        return await self._one(
+            select(tables.process_instance).where(_instance.id == instance_id, *_seen(_instance.tenant_id, scope)),
+            _instance_of,
+        )
 
-    async def activity(self, activity_id: str) -> Activity | None:
+    async def activity(self, activity_id: str, scope: Scope) -> Activity | None:
         """One activity, or None."""
-        return await self._one(select(tables.activity).where(_activity.id == activity_id), _activity_of)
+        return await self._one(
+            select(tables.activity).where(_activity.id == activity_id, *_seen(_activity.tenant_id, scope)), _activity_of
+        )
 
-    async def task(self, task_id: str) -> Task | None:
+    async def task(self, task_id: str, scope: Scope) -> Task | None:
         """One task, or None."""
-        return await self._one(select(tables.task).where(_task.id == task_id), _task_of)
+        return await self._one(select(tables.task).where(_task.id == task_id, *_seen(_task.tenant_id, scope)), _task_of)
 
-    async def variable(self, variable_id: str) -> Variable | None:
+    async def variable(self, variable_id: str, scope: Scope) -> Variable | None:
         """One variable with its bytes, or None."""
-        return await self._one(select(*_WITH_BYTES).where(_variable.id == variable_id), _variable_of)
+        return await self._one(
+            select(*_WITH_BYTES).where(_variable.id == variable_id, *_seen(_variable.tenant_id, scope)), _variable_of
+        )
 
-    async def instances(self, wanted: InstanceFilter, page: Page) -> Listed[ProcessInstance]:
+    async def instances(self, wanted: InstanceFilter, page: Page, scope: Scope) -> Listed[ProcessInstance]:
         """A page of instances."""
-        statement = select(tables.process_instance).where(*self._conditions(_instances_where, wanted))
-        return await self._page(INSTANCES, statement, wanted, page, _instance_of)
+        statement = select(tables.process_instance).where(
+            *self._conditions(_instances_where, wanted), *_seen(_instance.tenant_id, scope)
+        )
+        return await self._page(INSTANCES, statement, (wanted, scope), page, _instance_of)
 
-    async def activities(self, wanted: ActivityFilter, page: Page) -> Listed[Activity]:
+    async def activities(self, wanted: ActivityFilter, page: Page, scope: Scope) -> Listed[Activity]:
         """A page of activities."""
-        statement = select(tables.activity).where(*self._conditions(_activities_where, wanted))
-        return await self._page(ACTIVITIES, statement, wanted, page, _activity_of)
+        statement = select(tables.activity).where(
+            *self._conditions(_activities_where, wanted), *_seen(_activity.tenant_id, scope)
+        )
+        return await self._page(ACTIVITIES, statement, (wanted, scope), page, _activity_of)
 
-    async def tasks(self, wanted: TaskFilter, page: Page) -> Listed[Task]:
+    async def tasks(self, wanted: TaskFilter, page: Page, scope: Scope) -> Listed[Task]:
         """A page of tasks."""
-        statement = select(tables.task).where(*self._conditions(_tasks_where, wanted))
-        return await self._page(TASKS, statement, wanted, page, _task_of)
+        statement = select(tables.task).where(*self._conditions(_tasks_where, wanted), *_seen(_task.tenant_id, scope))
+        return await self._page(TASKS, statement, (wanted, scope), page, _task_of)
 
-    async def variables(self, wanted: VariableFilter, page: Page) -> Listed[Variable]:
+    async def variables(self, wanted: VariableFilter, page: Page, scope: Scope) -> Listed[Variable]:
         """A page of variables, without their bytes."""
         conditions = self._conditions(_variables_where, wanted)
         for n, condition in enumerate(wanted.variables):
             sqlite = self._database.is_sqlite
             conditions.append(matching(condition, tables.variable, f"variables[{n}]", sqlite=sqlite))
-        return await self._page(VARIABLES, select(*_WITHOUT_BYTES).where(*conditions), wanted, page, _variable_of)
+        statement = select(*_WITHOUT_BYTES).where(*conditions, *_seen(_variable.tenant_id, scope))
+        return await self._page(VARIABLES, statement, (wanted, scope), page, _variable_of)
 
     async def variables_of_instances(self, instance_ids: Sequence[str]) -> Variables:
         """The global variables of these instances, by name."""
@@ -155,6 +169,25 @@ class Queries:
     async def variables_of_tasks(self, task_ids: Sequence[str]) -> Variables:
         """The local variables of these tasks, by name."""
         return await self._held_by(_variable.task_id, task_ids, _variable.task_id != "", lambda found: found.task_id)
+
+    async def instances_by_id(self, ids: Sequence[str], scope: Scope) -> Mapping[str, ProcessInstance]:
+        """Those instances that are there and seen."""
+        statement = select(tables.process_instance).where(_instance.id.in_(ids), *_seen(_instance.tenant_id, scope))
+        rows = await in_database(self._database, lambda connection: connection.execute(statement).all())
+        return {found.id: found for found in map(_instance_of, rows)}
+
+    async def tasks_by_id(self, ids: Sequence[str], scope: Scope) -> Mapping[str, Task]:
+        """Those tasks that are there and seen."""
+        statement = select(tables.task).where(_task.id.in_(ids), *_seen(_task.tenant_id, scope))
+        rows = await in_database(self._database, lambda connection: connection.execute(statement).all())
+        return {found.id: found for found in map(_task_of, rows)}
+
+    async def links_of(self, owner_id: str) -> Sequence[IdentityLink]:
+        """Who has to do with an instance or task."""
+        order = (_link.kind, _link.user_id, _link.group_id)
+        statement = select(tables.identity_link).where(_link.owner_id == owner_id).order_by(*order)
+        rows = await in_database(self._database, lambda connection: connection.execute(statement).all())
+        return [IdentityLink(**fields_of(row, tables.identity_link)) for row in rows]
 
     def _conditions(self, fill: Callable[[Conditions, Any], None], wanted: object) -> list[ColumnElement[Any]]:
         conditions = Conditions(sqlite=self._database.is_sqlite)
@@ -189,6 +222,10 @@ class Queries:
             variable = _variable_of(row)
             found.setdefault(holder(variable), []).append(variable)
         return found
+
+
+def _seen(column: ColumnElement[Any], scope: Scope) -> list[ColumnElement[bool]]:
+    return [] if scope is None else [column == scope]
 
 
 def _instances_where(conditions: Conditions, wanted: InstanceFilter) -> None:
@@ -335,20 +372,20 @@ def _with_children(
     conditions.add(instance.in_(select(tree.c.id)))
 
 
-def _fields(row: Row[Any], table: FromClause) -> dict[str, Any]:
+def fields_of(row: Row[Any], table: FromClause) -> dict[str, Any]:
     return dict(zip((column.name for column in table.columns), row, strict=False))
 
 
 def _instance_of(row: Row[Any]) -> ProcessInstance:
-    return ProcessInstance(**_fields(row, tables.process_instance))
+    return ProcessInstance(**fields_of(row, tables.process_instance))
 
 
 def _activity_of(row: Row[Any]) -> Activity:
-    return Activity(**_fields(row, tables.activity))
+    return Activity(**fields_of(row, tables.activity))
 
 
 def _task_of(row: Row[Any]) -> Task:
-    return Task(**_fields(row, tables.task))
+    return Task(**fields_of(row, tables.task))
 
 
 def _variable_of(found: Row[Any]) -> Variable:
@@ -364,6 +401,8 @@ def _variable_of(found: Row[Any]) -> Variable:
         value=codec.decode(row[6], row[7], row[8]),
         created_at=row[9],
         updated_at=row[10],
+        revision=row[11],
+        tenant_id=row[12],
     )
 
 

@@ -77,4 +77,6 @@ def variable_row(record: Variable) -> Row:
         *value,
         text_of_moment(record.created_at),
         text_of_moment(record.updated_at),
+        record.revision,
+        record.tenant_id,
     )

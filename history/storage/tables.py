@@ -5,78 +5,53 @@ Texts that are not given are empty, never NULL; moments and durations that are n
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
-from sqlalchemy import BigInteger, Boolean, Column, Double, Index, Integer, MetaData, Table
+from sqlalchemy import BigInteger, Boolean, Column, Double, Index, Table
 
+from history.storage.columns import (
+    OPTIONS,
+    big_column,
+    id_column,
+    long_column,
+    metadata,
+    moment_column,
+    number_column,
+    text_column,
+)
 from mesh.bus.sql import dead_letter_table
-from mesh.db.types import UtcDateTime, identifier, long_bytes, long_text, sequence_number, text
-
-metadata: Final = MetaData(naming_convention={"ix": "ix_%(table_name)s_%(column_0_N_name)s", "pk": "pk_%(table_name)s"})
-_OPTIONS: Final[dict[str, Any]] = {
-    "mysql_engine": "InnoDB",
-    "mysql_charset": "utf8mb4",
-    "mysql_collate": "utf8mb4_bin",
-    "mariadb_engine": "InnoDB",
-    "mariadb_charset": "utf8mb4",
-    "mariadb_collate": "utf8mb4_bin",
-}
-
-
-def _id(name: str, *, key: bool = False) -> Column[str]:
-    return Column(name, identifier(), primary_key=key, nullable=False)
-
-
-def _text(name: str, length: int = 255, *, key: bool = False) -> Column[str]:
-    return Column(name, text(length), primary_key=key, nullable=False)
-
-
-def _long(name: str) -> Column[str]:
-    return Column(name, long_text(), nullable=False)
-
-
-def _number(name: str) -> Column[int]:
-    return Column(name, Integer(), nullable=False)
-
-
-def _moment(name: str, *, optional: bool = False) -> Column[Any]:
-    return Column(name, UtcDateTime(), nullable=optional)
-
-
-def _duration() -> Column[int]:
-    return Column("duration_ms", BigInteger(), nullable=True)
-
+from mesh.db.types import identifier, long_bytes, long_text, sequence_number, text
 
 process_instance: Final = Table(
     "historic_process_instance",
     metadata,
-    _id("id", key=True),
-    _id("root_id"),
-    _id("super_instance_id"),
-    _id("super_execution_id"),
-    _id("definition_id"),
-    _text("definition_key"),
-    _number("definition_version"),
-    _text("definition_name"),
-    _text("definition_category"),
-    _id("deployment_id"),
-    _text("name"),
-    _text("business_key"),
-    _text("business_status"),
-    _text("tenant_id"),
-    _text("start_user_id"),
-    _text("end_user_id"),
-    _text("start_activity_id"),
-    _text("end_activity_id"),
-    _moment("started_at"),
-    _moment("ended_at", optional=True),
-    _duration(),
+    id_column("id", key=True),
+    id_column("root_id"),
+    id_column("super_instance_id"),
+    id_column("super_execution_id"),
+    id_column("definition_id"),
+    text_column("definition_key"),
+    number_column("definition_version"),
+    text_column("definition_name"),
+    text_column("definition_category"),
+    id_column("deployment_id"),
+    text_column("name"),
+    text_column("business_key"),
+    text_column("business_status"),
+    text_column("tenant_id"),
+    text_column("start_user_id"),
+    text_column("end_user_id"),
+    text_column("start_activity_id"),
+    text_column("end_activity_id"),
+    moment_column("started_at"),
+    moment_column("ended_at", optional=True),
+    big_column("duration_ms", optional=True),
     Column("state", identifier(16), nullable=False),
-    _long("delete_reason"),
-    _text("callback_id"),
-    _text("callback_type"),
-    _text("reference_id"),
-    _text("reference_type"),
+    long_column("delete_reason"),
+    text_column("callback_id"),
+    text_column("callback_type"),
+    text_column("reference_id"),
+    text_column("reference_type"),
     Index("ix_historic_process_instance_root_id", "root_id"),
     Index("ix_historic_process_instance_super_instance_id", "super_instance_id"),
     Index("ix_historic_process_instance_definition_id", "definition_id"),
@@ -94,31 +69,32 @@ process_instance: Final = Table(
     Index("ix_historic_process_instance_tenant_id", "tenant_id"),
     Index("ix_historic_process_instance_callback_id", "callback_id"),
     Index("ix_historic_process_instance_reference_id", "reference_id"),
-    **_OPTIONS,
+    Index("ix_historic_process_instance_definition_key_ended_at", "definition_key", "ended_at"),
+    **OPTIONS,
 )
 """A `records.ProcessInstance`."""
 
 activity: Final = Table(
     "historic_activity",
     metadata,
-    _id("id", key=True),
+    id_column("id", key=True),
     Column("ordinal", BigInteger(), nullable=False),
-    _id("root_id"),
-    _id("instance_id"),
-    _id("parent_id"),
-    _id("definition_id"),
-    _text("element_id"),
-    _text("element_name"),
-    _text("element_type", 64),
-    _id("task_id"),
-    _id("called_instance_id"),
-    _text("assignee"),
-    _text("tenant_id"),
-    _moment("started_at"),
-    _moment("ended_at", optional=True),
-    _duration(),
+    id_column("root_id"),
+    id_column("instance_id"),
+    id_column("parent_id"),
+    id_column("definition_id"),
+    text_column("element_id"),
+    text_column("element_name"),
+    text_column("element_type", 64),
+    id_column("task_id"),
+    id_column("called_instance_id"),
+    text_column("assignee"),
+    text_column("tenant_id"),
+    moment_column("started_at"),
+    moment_column("ended_at", optional=True),
+    big_column("duration_ms", optional=True),
     Column("canceled", Boolean(), nullable=False),
-    _long("delete_reason"),
+    long_column("delete_reason"),
     Index("ix_historic_activity_instance_id", "instance_id"),
     Index("ix_historic_activity_definition_id", "definition_id"),
     Index("ix_historic_activity_element_id_ended_at", "element_id", "ended_at"),
@@ -126,35 +102,36 @@ activity: Final = Table(
     Index("ix_historic_activity_assignee", "assignee"),
     Index("ix_historic_activity_started_at_ordinal", "started_at", "ordinal"),
     Index("ix_historic_activity_ended_at", "ended_at"),
-    **_OPTIONS,
+    Index("ix_historic_activity_tenant_id", "tenant_id"),
+    **OPTIONS,
 )
 """A `records.Activity`."""
 
 task: Final = Table(
     "historic_task",
     metadata,
-    _id("id", key=True),
-    _id("root_id"),
-    _id("instance_id"),
-    _id("execution_id"),
-    _id("definition_id"),
-    _text("task_definition_key"),
-    _text("name"),
-    _long("description"),
-    _text("assignee"),
-    _text("owner"),
-    _number("priority"),
-    _moment("due_date", optional=True),
-    _text("category"),
-    _text("form_key"),
-    _id("parent_task_id"),
-    _text("tenant_id"),
-    _moment("created_at"),
-    _moment("claim_time", optional=True),
-    _moment("ended_at", optional=True),
-    _duration(),
-    _long("delete_reason"),
-    _text("completed_by"),
+    id_column("id", key=True),
+    id_column("root_id"),
+    id_column("instance_id"),
+    id_column("execution_id"),
+    id_column("definition_id"),
+    text_column("task_definition_key"),
+    text_column("name"),
+    long_column("description"),
+    text_column("assignee"),
+    text_column("owner"),
+    number_column("priority"),
+    moment_column("due_date", optional=True),
+    text_column("category"),
+    text_column("form_key"),
+    id_column("parent_task_id"),
+    text_column("tenant_id"),
+    moment_column("created_at"),
+    moment_column("claim_time", optional=True),
+    moment_column("ended_at", optional=True),
+    big_column("duration_ms", optional=True),
+    long_column("delete_reason"),
+    text_column("completed_by"),
     Index("ix_historic_task_root_id", "root_id"),
     Index("ix_historic_task_instance_id", "instance_id"),
     Index("ix_historic_task_execution_id", "execution_id"),
@@ -168,33 +145,38 @@ task: Final = Table(
     Index("ix_historic_task_created_at", "created_at"),
     Index("ix_historic_task_ended_at", "ended_at"),
     Index("ix_historic_task_completed_by", "completed_by"),
-    **_OPTIONS,
+    Index("ix_historic_task_ended_at_due_date", "ended_at", "due_date"),
+    Index("ix_historic_task_tenant_id", "tenant_id"),
+    **OPTIONS,
 )
 """A `records.Task`."""
 
 variable: Final = Table(
     "historic_variable",
     metadata,
-    _id("id", key=True),
-    _id("root_id"),
-    _id("instance_id"),
-    _id("execution_id"),
-    _id("task_id"),
-    _text("name"),
+    id_column("id", key=True),
+    id_column("root_id"),
+    id_column("instance_id"),
+    id_column("execution_id"),
+    id_column("task_id"),
+    text_column("name"),
     Column("type", identifier(32), nullable=False),
-    _long("value"),
+    long_column("value"),
     Column("bytes", long_bytes(), nullable=True),
     Column("text_value", text(), nullable=True),
     Column("number_value", Double(), nullable=True),
-    _moment("created_at"),
-    _moment("updated_at"),
+    moment_column("created_at"),
+    moment_column("updated_at"),
+    number_column("revision"),
+    text_column("tenant_id"),
     Index("ix_historic_variable_root_id", "root_id"),
     Index("ix_historic_variable_instance_id", "instance_id"),
     Index("ix_historic_variable_execution_id", "execution_id"),
     Index("ix_historic_variable_task_id", "task_id"),
     Index("ix_historic_variable_name_text_value", "name", "text_value"),
     Index("ix_historic_variable_text_value", "text_value"),
-    **_OPTIONS,
+    Index("ix_historic_variable_tenant_id", "tenant_id"),
+    **OPTIONS,
 )
 """A `records.Variable`. `value` is JSON, `bytes` what is binary; `text_value` and `number_value` are for conditions:
 
@@ -205,36 +187,37 @@ UTC. number_value: a number, 1 or 0 for a boolean, milliseconds since 1970 for a
 identity_link: Final = Table(
     "historic_identity_link",
     metadata,
-    _id("owner_id", key=True),
-    _text("kind", 64, key=True),
-    _text("user_id", key=True),
-    _text("group_id", key=True),
-    _id("root_id"),
+    id_column("owner_id", key=True),
+    text_column("kind", 64, key=True),
+    text_column("user_id", key=True),
+    text_column("group_id", key=True),
+    id_column("root_id"),
     Index("ix_historic_identity_link_user_id", "user_id"),
     Index("ix_historic_identity_link_group_id", "group_id"),
-    **_OPTIONS,
+    **OPTIONS,
 )
 """A `records.IdentityLink`."""
 
 applied: Final = Table(
     "applied_command",
     metadata,
-    _id("root_id", key=True),
+    id_column("root_id", key=True),
     Column("sequence", sequence_number(), nullable=False),
     Index("ix_applied_command_sequence", "sequence"),
-    **_OPTIONS,
+    **OPTIONS,
 )
 """The last sequence of each root whose effects are here, written in their transaction. Outlives the root's history."""
 
 request: Final = Table(
     "answered_request",
     metadata,
-    _text("request_id", 128, key=True),
-    _moment("answered_at"),
+    text_column("request_id", 128, key=True),
+    moment_column("answered_at"),
+    Column("reply", long_text(), nullable=True),
     Index("ix_answered_request_answered_at", "answered_at"),
-    **_OPTIONS,
+    **OPTIONS,
 )
-"""Deletions that clients gave a `request_id`, so that a retry gets the first answer."""
+"""Changes that clients gave a `request_id`, so that a retry gets the first answer; `reply`: its JSON, if it has one."""
 
-dead_letter: Final = dead_letter_table(metadata, "dead_letter", **_OPTIONS)
+dead_letter: Final = dead_letter_table(metadata, "dead_letter", **OPTIONS)
 """Messages that history could not take."""

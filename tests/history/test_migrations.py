@@ -5,7 +5,8 @@ import asyncio
 import pytest
 from sqlalchemy import inspect, text
 
-from history.storage import migrate, tables
+from history.storage import migrate
+from history.storage.schema import metadata
 from mesh.db.database import Database, DatabaseSettings, open_database
 from mesh.testing.mariadb import MariaDb
 
@@ -14,8 +15,8 @@ def _database(url: str) -> Database:
     return open_database(DatabaseSettings(url=url))
 
 
-async def test_the_migrated_tables_are_those_of_the_code(url: str) -> None:
-    database = _database(url)
+async def test_the_migrated_tables_are_those_of_the_code(empty_url: str) -> None:
+    database = _database(empty_url)
 
     await asyncio.to_thread(migrate.upgrade, database)
 
@@ -24,8 +25,8 @@ async def test_the_migrated_tables_are_those_of_the_code(url: str) -> None:
     database.close()
 
 
-async def test_migrating_twice_changes_nothing(url: str) -> None:
-    database = _database(url)
+async def test_migrating_twice_changes_nothing(empty_url: str) -> None:
+    database = _database(empty_url)
     await asyncio.to_thread(migrate.upgrade, database)
     with database.engine.begin() as connection:
         connection.execute(text("INSERT INTO applied_command (root_id, sequence) VALUES ('r', 5)"))
@@ -49,8 +50,8 @@ async def test_processes_that_start_together_migrate_once(mariadb_server: MariaD
         database.close()
 
 
-async def test_tables_of_another_service_in_the_same_database_are_not_ours(url: str) -> None:
-    database = _database(url)
+async def test_tables_of_another_service_in_the_same_database_are_not_ours(empty_url: str) -> None:
+    database = _database(empty_url)
     with database.engine.begin() as connection:
         connection.execute(text("CREATE TABLE theirs (id INTEGER PRIMARY KEY)"))
 
@@ -58,5 +59,5 @@ async def test_tables_of_another_service_in_the_same_database_are_not_ours(url: 
 
     assert migrate.differences(database) == []
     names = set(inspect(database.engine).get_table_names())
-    assert names == {*tables.metadata.tables, "theirs", migrate.VERSION_TABLE}
+    assert names == {*metadata.tables, "theirs", migrate.VERSION_TABLE}
     database.close()

@@ -8,16 +8,45 @@ from typing import Any
 import pytest
 from sqlalchemy import event, insert, text
 
+from history.app.logs import DetailFilter, TaskLogFilter
 from history.app.queries import ActivityFilter, Condition, InstanceFilter, TaskFilter, VariableFilter
-from history.storage import migrate, tables
+from history.app.searching import Wish
+from history.app.statistics import Range
+from history.storage import log_tables, migrate, schema, search_tables, tables
+from history.storage.log_queries import LogAnswers
 from history.storage.queries import Queries
+from history.storage.searching import TermIndex
+from history.storage.statistics import StatisticsAnswers
 from mesh.db.database import Database, DatabaseSettings, open_database
 from mesh.paging import Page
 from tests.engine.kernel.harness import BEGINNING
 
 ROWS = 3000
+OURS = ("historic_", "search_term", "statistic_")
 RARE = "v-7"
 """A value that few rows have."""
+NUMBERS = (
+    "ordinal",
+    "sequence",
+    "definition_version",
+    "priority",
+    "duration_ms",
+    "revision",
+    "started",
+    "completed",
+    "failed",
+    "duration_count",
+    "duration_sum_ms",
+    "bucket",
+    "count",
+    "assigned",
+    "work_count",
+    "work_sum_ms",
+    "open",
+    "retention_days",
+    "instances",
+    "records",
+)
 SOON = BEGINNING + timedelta(seconds=3)
 
 
@@ -27,12 +56,14 @@ def _rows(table: Any) -> list[dict[str, Any]]:
     for n in range(ROWS):
         row: dict[str, Any] = {}
         for column in table.columns:
-            if column.name in ("ordinal", "sequence", "definition_version", "priority", "duration_ms"):
+            if column.name in NUMBERS:
                 row[column.name] = n
             elif column.name.endswith(("_at", "_time", "_date")):
                 row[column.name] = BEGINNING + timedelta(seconds=n)
             elif column.name == "canceled":
-                row[column.name] = False
+                row[column.name] = n if table.name.startswith("statistic") else False
+            elif column.name == "told":
+                row[column.name] = True
             elif column.name == "bytes":
                 row[column.name] = None
             elif column.name == "number_value":
@@ -55,7 +86,18 @@ async def database(url: str) -> AsyncIterator[Database]:
 
     def fill() -> None:
         migrate.upgrade(found)
-        kinds = (tables.process_instance, tables.activity, tables.task, tables.variable, tables.identity_link)
+        kinds = (
+            tables.process_instance,
+            tables.activity,
+            tables.task,
+            tables.variable,
+            tables.identity_link,
+            log_tables.detail,
+            log_tables.task_log,
+            log_tables.comment,
+            search_tables.term,
+            *schema.STATISTICS,
+        )
         with found.engine.begin() as connection:
             for table in kinds:
                 connection.execute(insert(table), _rows(table))
@@ -141,6 +183,23 @@ TASKS = (
     TaskFilter(task_variables=_c("equals")),
     TaskFilter(process_variables=_c("equals")),
 )
+DETAILS = (
+    DetailFilter(id=RARE),
+    DetailFilter(process_instance_id=RARE),
+    DetailFilter(execution_id=RARE),
+    DetailFilter(activity_instance_id=RARE),
+    DetailFilter(task_id=RARE),
+    DetailFilter(variable_name=RARE),
+)
+TASK_LOG = (
+    TaskLogFilter(task_id=RARE),
+    TaskLogFilter(type=RARE),
+    TaskLogFilter(user_id=RARE),
+    TaskLogFilter(process_instance_id=RARE),
+    TaskLogFilter(process_definition_id=RARE),
+    TaskLogFilter(tenant_id=RARE),
+    TaskLogFilter(from_log_number=ROWS - 3),
+)
 VARIABLES = (
     VariableFilter(process_instance_id=RARE),
     VariableFilter(process_instance_id_with_children=RARE),
@@ -155,18 +214,21 @@ VARIABLES = (
 async def test_every_selective_filter_of_a_list_is_served_by_an_index(database: Database) -> None:
     queries = Queries(database)
     plans = Plans(database)
-    asked: list[Any] = [*INSTANCES, *ACTIVITIES, *TASKS, *VARIABLES]
+    logs = LogAnswers(database)
+    asked: list[Any] = [*INSTANCES, *ACTIVITIES, *TASKS, *VARIABLES, *DETAILS, *TASK_LOG]
     ask: dict[type[Any], Any] = {
         InstanceFilter: queries.instances,
         ActivityFilter: queries.activities,
         TaskFilter: queries.tasks,
         VariableFilter: queries.variables,
+        DetailFilter: logs.details,
+        TaskLogFilter: logs.task_log,
     }
 
     bad = {}
     for wanted in asked:
         plans.seen.clear()
-        await ask[type(wanted)](wanted, Page())
+        await ask[type(wanted)](wanted, Page(), None)
         # SQLite takes a range with one end for no help and walks along the order until the page is full.
         walks = database.is_sqlite and any(name.endswith("_before") for name in _given(wanted))
         scans = await asyncio.to_thread(plans.scans, ordered=walks)
@@ -191,7 +253,7 @@ async def test_a_list_without_filters_follows_the_index_of_its_order(database: D
         "tenantId",
     ):
         plans.seen.clear()
-        await queries.instances(InstanceFilter(), Page(sort=sort, order="desc"))
+        await queries.instances(InstanceFilter(), Page(sort=sort, order="desc"), None)
         # The first statement is the page; the second one counts, and must read every row.
         del plans.seen[1:]
         scans = await asyncio.to_thread(lambda: plans.scans(ordered=True))
@@ -199,6 +261,46 @@ async def test_a_list_without_filters_follows_the_index_of_its_order(database: D
             bad[sort] = scans
 
     assert not bad, "\n".join(f"{asked}: {steps}" for asked, steps in bad.items())
+
+
+async def test_a_tenant_s_rows_are_found_by_an_index(database: Database) -> None:
+    queries, logs, plans = Queries(database), LogAnswers(database), Plans(database)
+
+    await queries.instances(InstanceFilter(), Page(), RARE)
+    await queries.activities(ActivityFilter(), Page(), RARE)
+    await queries.tasks(TaskFilter(), Page(), RARE)
+    await queries.variables(VariableFilter(), Page(), RARE)
+    await logs.details(DetailFilter(), Page(), RARE)
+    await logs.task_log(TaskLogFilter(), Page(), RARE)
+    await logs.comments_of_instance(RARE)
+    await logs.comments_of_task(RARE)
+    await queries.links_of(RARE)
+    scans = await asyncio.to_thread(plans.scans)
+
+    assert not scans
+
+
+async def test_searching_looks_up_words_in_an_index(database: Database) -> None:
+    plans = Plans(database)
+
+    await TermIndex(database).search(Wish(words=("v-77",)))
+    await TermIndex(database).search(Wish(words=("v-77", "v-7"), tenant_id=RARE, after=(RARE, RARE)))
+    scans = await asyncio.to_thread(plans.scans)
+
+    assert not scans
+
+
+async def test_statistics_of_one_definition_or_user_are_found_by_an_index(database: Database) -> None:
+    statistics, plans = StatisticsAnswers(database), Plans(database)
+
+    await statistics.sums(RARE, Range(definition_key=RARE), ("element_id",), None, with_durations=True)
+    await statistics.sums(RARE, Range(), ("day",), None, with_durations=True)
+    await statistics.open(RARE, Range(definition_key=RARE), ("element_id",), None)
+    await statistics.work(Range(user_id=RARE), None)
+    await statistics.overdue(Range(), BEGINNING + timedelta(seconds=20), None)
+    scans = await asyncio.to_thread(plans.scans)
+
+    assert not scans
 
 
 def _given(wanted: Any) -> dict[str, Any]:
@@ -219,7 +321,7 @@ class Plans:
         event.listen(database.engine, "before_cursor_execute", self._note)
 
     def _note(self, _c: Any, _cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
-        if not self._explaining and "historic_" in statement:
+        if not self._explaining and any(name in statement for name in OURS):
             self.seen.append((statement, parameters))
 
     def scans(self, *, ordered: bool = False) -> list[str]:
@@ -239,15 +341,17 @@ class Plans:
     @staticmethod
     def _sqlite(row: Any, ordered: bool) -> str:
         detail = str(row["detail"])
-        whole = detail.startswith("SCAN historic_") and not (ordered and "USING" in detail)
+        whole = detail.startswith(tuple(f"SCAN {name}" for name in (*OURS, "lead", "other"))) and not (
+            ordered and "USING" in detail
+        )
         return detail if whole or (ordered and detail == "USE TEMP B-TREE FOR ORDER BY") else ""
 
     @staticmethod
     def _mysql(row: Any, ordered: bool) -> str:
         table, kind = str(row["table"]), row["type"]
-        if not table.startswith("historic_"):
+        if not table.startswith((*OURS, "lead", "other")):
             return ""
-        few = int(row["rows"] or 0) <= ROWS // 4
+        few = int(str(row["rows"] or 0).split()[0]) <= ROWS // 4
         return (
             ""
             if kind != "ALL" and (few or (ordered and kind == "index"))

@@ -6,7 +6,7 @@ from alembic import context
 from sqlalchemy import Connection
 
 from history.storage.migrate import VERSION_TABLE, is_ours
-from history.storage.tables import metadata
+from history.storage.schema import metadata
 
 
 def run(connection: Connection) -> None:

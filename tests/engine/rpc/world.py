@@ -229,7 +229,7 @@ async def running(folder: Path, url: str = "") -> AsyncIterator[Mesh]:
         TaskService(
             task_commands,
             TaskVariables(task_commands, queries),
-            TaskRemarks(CommentRows(writes, ids, clock.now), queries),
+            TaskRemarks(CommentRows(writes, ids, clock.now, encode_events), queries),
             queries,
         ),
         server,

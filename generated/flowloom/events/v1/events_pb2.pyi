@@ -164,6 +164,8 @@ class Event(_message.Message):
     INCIDENT_RESOLVED_FIELD_NUMBER: _builtins.int
     SIGNAL_THROWN_FIELD_NUMBER: _builtins.int
     MESSAGE_THROWN_FIELD_NUMBER: _builtins.int
+    COMMENT_ADDED_FIELD_NUMBER: _builtins.int
+    COMMENT_REMOVED_FIELD_NUMBER: _builtins.int
     SAGA_STEP_REQUESTED_FIELD_NUMBER: _builtins.int
     process_instance_id: _builtins.str
     """The instance that it happened in; absent for a standalone task."""
@@ -224,6 +226,10 @@ class Event(_message.Message):
     @_builtins.property
     def message_thrown(self) -> Global___MessageThrown: ...
     @_builtins.property
+    def comment_added(self) -> Global___CommentAdded: ...
+    @_builtins.property
+    def comment_removed(self) -> Global___CommentRemoved: ...
+    @_builtins.property
     def saga_step_requested(self) -> Global___SagaStepRequested: ...
     def __init__(
         self,
@@ -256,15 +262,17 @@ class Event(_message.Message):
         incident_resolved: Global___IncidentResolved | None = ...,
         signal_thrown: Global___SignalThrown | None = ...,
         message_thrown: Global___MessageThrown | None = ...,
+        comment_added: Global___CommentAdded | None = ...,
+        comment_removed: Global___CommentRemoved | None = ...,
         saga_step_requested: Global___SagaStepRequested | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_process_instance_id", b"_process_instance_id", "element_ended", b"element_ended", "element_started", b"element_started", "element_updated", b"element_updated", "flow_taken", b"flow_taken", "identity_link_added", b"identity_link_added", "identity_link_removed", b"identity_link_removed", "incident_raised", b"incident_raised", "incident_resolved", b"incident_resolved", "job_failed", b"job_failed", "job_removed", b"job_removed", "job_scheduled", b"job_scheduled", "kind", b"kind", "message_thrown", b"message_thrown", "occurred_at", b"occurred_at", "process_instance_activated", b"process_instance_activated", "process_instance_ended", b"process_instance_ended", "process_instance_id", b"process_instance_id", "process_instance_migrated", b"process_instance_migrated", "process_instance_started", b"process_instance_started", "process_instance_suspended", b"process_instance_suspended", "process_instance_updated", b"process_instance_updated", "saga_step_requested", b"saga_step_requested", "signal_thrown", b"signal_thrown", "subscription_closed", b"subscription_closed", "subscription_opened", b"subscription_opened", "task_created", b"task_created", "task_ended", b"task_ended", "task_updated", b"task_updated", "variable_removed", b"variable_removed", "variable_set", b"variable_set"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_process_instance_id", b"_process_instance_id", "comment_added", b"comment_added", "comment_removed", b"comment_removed", "element_ended", b"element_ended", "element_started", b"element_started", "element_updated", b"element_updated", "flow_taken", b"flow_taken", "identity_link_added", b"identity_link_added", "identity_link_removed", b"identity_link_removed", "incident_raised", b"incident_raised", "incident_resolved", b"incident_resolved", "job_failed", b"job_failed", "job_removed", b"job_removed", "job_scheduled", b"job_scheduled", "kind", b"kind", "message_thrown", b"message_thrown", "occurred_at", b"occurred_at", "process_instance_activated", b"process_instance_activated", "process_instance_ended", b"process_instance_ended", "process_instance_id", b"process_instance_id", "process_instance_migrated", b"process_instance_migrated", "process_instance_started", b"process_instance_started", "process_instance_suspended", b"process_instance_suspended", "process_instance_updated", b"process_instance_updated", "saga_step_requested", b"saga_step_requested", "signal_thrown", b"signal_thrown", "subscription_closed", b"subscription_closed", "subscription_opened", b"subscription_opened", "task_created", b"task_created", "task_ended", b"task_ended", "task_updated", b"task_updated", "variable_removed", b"variable_removed", "variable_set", b"variable_set"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_process_instance_id", b"_process_instance_id", "element_ended", b"element_ended", "element_started", b"element_started", "element_updated", b"element_updated", "flow_taken", b"flow_taken", "identity_link_added", b"identity_link_added", "identity_link_removed", b"identity_link_removed", "incident_raised", b"incident_raised", "incident_resolved", b"incident_resolved", "job_failed", b"job_failed", "job_removed", b"job_removed", "job_scheduled", b"job_scheduled", "kind", b"kind", "message_thrown", b"message_thrown", "occurred_at", b"occurred_at", "process_instance_activated", b"process_instance_activated", "process_instance_ended", b"process_instance_ended", "process_instance_id", b"process_instance_id", "process_instance_migrated", b"process_instance_migrated", "process_instance_started", b"process_instance_started", "process_instance_suspended", b"process_instance_suspended", "process_instance_updated", b"process_instance_updated", "saga_step_requested", b"saga_step_requested", "signal_thrown", b"signal_thrown", "subscription_closed", b"subscription_closed", "subscription_opened", b"subscription_opened", "task_created", b"task_created", "task_ended", b"task_ended", "task_updated", b"task_updated", "variable_removed", b"variable_removed", "variable_set", b"variable_set"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_process_instance_id", b"_process_instance_id", "comment_added", b"comment_added", "comment_removed", b"comment_removed", "element_ended", b"element_ended", "element_started", b"element_started", "element_updated", b"element_updated", "flow_taken", b"flow_taken", "identity_link_added", b"identity_link_added", "identity_link_removed", b"identity_link_removed", "incident_raised", b"incident_raised", "incident_resolved", b"incident_resolved", "job_failed", b"job_failed", "job_removed", b"job_removed", "job_scheduled", b"job_scheduled", "kind", b"kind", "message_thrown", b"message_thrown", "occurred_at", b"occurred_at", "process_instance_activated", b"process_instance_activated", "process_instance_ended", b"process_instance_ended", "process_instance_id", b"process_instance_id", "process_instance_migrated", b"process_instance_migrated", "process_instance_started", b"process_instance_started", "process_instance_suspended", b"process_instance_suspended", "process_instance_updated", b"process_instance_updated", "saga_step_requested", b"saga_step_requested", "signal_thrown", b"signal_thrown", "subscription_closed", b"subscription_closed", "subscription_opened", b"subscription_opened", "task_created", b"task_created", "task_ended", b"task_ended", "task_updated", b"task_updated", "variable_removed", b"variable_removed", "variable_set", b"variable_set"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__process_instance_id: _TypeAlias = _typing.Literal["process_instance_id"]  # noqa: Y015
     _WhichOneofArgType__process_instance_id: _TypeAlias = _typing.Literal["_process_instance_id", b"_process_instance_id"]  # noqa: Y015
-    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["process_instance_started", "process_instance_ended", "process_instance_suspended", "process_instance_activated", "process_instance_updated", "process_instance_migrated", "element_started", "element_ended", "flow_taken", "element_updated", "variable_set", "variable_removed", "task_created", "task_updated", "task_ended", "identity_link_added", "identity_link_removed", "job_scheduled", "job_removed", "job_failed", "subscription_opened", "subscription_closed", "incident_raised", "incident_resolved", "signal_thrown", "message_thrown", "saga_step_requested"]  # noqa: Y015
+    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["process_instance_started", "process_instance_ended", "process_instance_suspended", "process_instance_activated", "process_instance_updated", "process_instance_migrated", "element_started", "element_ended", "flow_taken", "element_updated", "variable_set", "variable_removed", "task_created", "task_updated", "task_ended", "identity_link_added", "identity_link_removed", "job_scheduled", "job_removed", "job_failed", "subscription_opened", "subscription_closed", "incident_raised", "incident_resolved", "signal_thrown", "message_thrown", "comment_added", "comment_removed", "saga_step_requested"]  # noqa: Y015
     _WhichOneofArgType_kind: _TypeAlias = _typing.Literal["kind", b"kind"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__process_instance_id) -> _WhichOneofReturnType__process_instance_id | None: ...
@@ -1644,3 +1652,63 @@ class MessageThrown(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__execution_id) -> _WhichOneofReturnType__execution_id | None: ...
 
 Global___MessageThrown: _TypeAlias = MessageThrown  # noqa: Y015
+
+@_typing.final
+class CommentAdded(_message.Message):
+    """Somebody remarked something on a task."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    COMMENT_ID_FIELD_NUMBER: _builtins.int
+    TASK_ID_FIELD_NUMBER: _builtins.int
+    AUTHOR_FIELD_NUMBER: _builtins.int
+    MESSAGE_FIELD_NUMBER: _builtins.int
+    OF_PROCESS_INSTANCE_FIELD_NUMBER: _builtins.int
+    comment_id: _builtins.str
+    task_id: _builtins.str
+    author: _builtins.str
+    message: _builtins.str
+    of_process_instance: _builtins.bool
+    """The remark belongs to the process instance too."""
+    def __init__(
+        self,
+        *,
+        comment_id: _builtins.str = ...,
+        task_id: _builtins.str = ...,
+        author: _builtins.str | None = ...,
+        message: _builtins.str = ...,
+        of_process_instance: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_author", b"_author", "author", b"author"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_author", b"_author", "author", b"author", "comment_id", b"comment_id", "message", b"message", "of_process_instance", b"of_process_instance", "task_id", b"task_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__author: _TypeAlias = _typing.Literal["author"]  # noqa: Y015
+    _WhichOneofArgType__author: _TypeAlias = _typing.Literal["_author", b"_author"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__author) -> _WhichOneofReturnType__author | None: ...
+
+Global___CommentAdded: _TypeAlias = CommentAdded  # noqa: Y015
+
+@_typing.final
+class CommentRemoved(_message.Message):
+    """A remark on a task was deleted."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    COMMENT_ID_FIELD_NUMBER: _builtins.int
+    TASK_ID_FIELD_NUMBER: _builtins.int
+    comment_id: _builtins.str
+    task_id: _builtins.str
+    def __init__(
+        self,
+        *,
+        comment_id: _builtins.str = ...,
+        task_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["comment_id", b"comment_id", "task_id", b"task_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CommentRemoved: _TypeAlias = CommentRemoved  # noqa: Y015

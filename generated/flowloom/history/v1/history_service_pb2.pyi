@@ -1657,3 +1657,239 @@ class GetHistoricVariableInstanceDataRequest(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GetHistoricVariableInstanceDataRequest: _TypeAlias = GetHistoricVariableInstanceDataRequest  # noqa: Y015
+
+@_typing.final
+class HistoricIdentityLink(_message.Message):
+    """Who has, or had, to do with an instance or a task."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TYPE_FIELD_NUMBER: _builtins.int
+    USER_ID_FIELD_NUMBER: _builtins.int
+    GROUP_ID_FIELD_NUMBER: _builtins.int
+    TASK_ID_FIELD_NUMBER: _builtins.int
+    PROCESS_INSTANCE_ID_FIELD_NUMBER: _builtins.int
+    type: _builtins.str
+    """candidate, assignee, owner, starter, participant, or a word of the client's own."""
+    user_id: _builtins.str
+    """Exactly one of user_id and group_id is set."""
+    group_id: _builtins.str
+    task_id: _builtins.str
+    process_instance_id: _builtins.str
+    def __init__(
+        self,
+        *,
+        type: _builtins.str = ...,
+        user_id: _builtins.str | None = ...,
+        group_id: _builtins.str | None = ...,
+        task_id: _builtins.str | None = ...,
+        process_instance_id: _builtins.str | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_group_id", b"_group_id", "_process_instance_id", b"_process_instance_id", "_task_id", b"_task_id", "_user_id", b"_user_id", "group_id", b"group_id", "process_instance_id", b"process_instance_id", "task_id", b"task_id", "user_id", b"user_id"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_group_id", b"_group_id", "_process_instance_id", b"_process_instance_id", "_task_id", b"_task_id", "_user_id", b"_user_id", "group_id", b"group_id", "process_instance_id", b"process_instance_id", "task_id", b"task_id", "type", b"type", "user_id", b"user_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__group_id: _TypeAlias = _typing.Literal["group_id"]  # noqa: Y015
+    _WhichOneofArgType__group_id: _TypeAlias = _typing.Literal["_group_id", b"_group_id"]  # noqa: Y015
+    _WhichOneofReturnType__process_instance_id: _TypeAlias = _typing.Literal["process_instance_id"]  # noqa: Y015
+    _WhichOneofArgType__process_instance_id: _TypeAlias = _typing.Literal["_process_instance_id", b"_process_instance_id"]  # noqa: Y015
+    _WhichOneofReturnType__task_id: _TypeAlias = _typing.Literal["task_id"]  # noqa: Y015
+    _WhichOneofArgType__task_id: _TypeAlias = _typing.Literal["_task_id", b"_task_id"]  # noqa: Y015
+    _WhichOneofReturnType__user_id: _TypeAlias = _typing.Literal["user_id"]  # noqa: Y015
+    _WhichOneofArgType__user_id: _TypeAlias = _typing.Literal["_user_id", b"_user_id"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__group_id) -> _WhichOneofReturnType__group_id | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__process_instance_id) -> _WhichOneofReturnType__process_instance_id | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__task_id) -> _WhichOneofReturnType__task_id | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__user_id) -> _WhichOneofReturnType__user_id | None: ...
+
+Global___HistoricIdentityLink: _TypeAlias = HistoricIdentityLink  # noqa: Y015
+
+@_typing.final
+class BulkDeleteHistoricProcessInstancesRequest(_message.Message):
+    """Request of BulkDeleteHistoricProcessInstances."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ACTION_FIELD_NUMBER: _builtins.int
+    INSTANCE_IDS_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    action: _builtins.str
+    """delete."""
+    request_id: _builtins.str
+    @_builtins.property
+    def instance_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Up to 1000."""
+
+    def __init__(
+        self,
+        *,
+        action: _builtins.str = ...,
+        instance_ids: _abc.Iterable[_builtins.str] | None = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "instance_ids", b"instance_ids", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BulkDeleteHistoricProcessInstancesRequest: _TypeAlias = BulkDeleteHistoricProcessInstancesRequest  # noqa: Y015
+
+@_typing.final
+class BulkDeleteHistoricProcessInstancesResponse(_message.Message):
+    """Response of BulkDeleteHistoricProcessInstances."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BulkDeleteHistoricProcessInstancesResponse: _TypeAlias = BulkDeleteHistoricProcessInstancesResponse  # noqa: Y015
+
+@_typing.final
+class ListHistoricProcessInstanceIdentityLinksRequest(_message.Message):
+    """Request of ListHistoricProcessInstanceIdentityLinks."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROCESS_INSTANCE_ID_FIELD_NUMBER: _builtins.int
+    process_instance_id: _builtins.str
+    def __init__(
+        self,
+        *,
+        process_instance_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["process_instance_id", b"process_instance_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListHistoricProcessInstanceIdentityLinksRequest: _TypeAlias = ListHistoricProcessInstanceIdentityLinksRequest  # noqa: Y015
+
+@_typing.final
+class GetHistoricProcessInstanceVariableDataRequest(_message.Message):
+    """Request of GetHistoricProcessInstanceVariableData."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROCESS_INSTANCE_ID_FIELD_NUMBER: _builtins.int
+    VARIABLE_NAME_FIELD_NUMBER: _builtins.int
+    process_instance_id: _builtins.str
+    variable_name: _builtins.str
+    def __init__(
+        self,
+        *,
+        process_instance_id: _builtins.str = ...,
+        variable_name: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["process_instance_id", b"process_instance_id", "variable_name", b"variable_name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetHistoricProcessInstanceVariableDataRequest: _TypeAlias = GetHistoricProcessInstanceVariableDataRequest  # noqa: Y015
+
+@_typing.final
+class BulkDeleteHistoricTaskInstancesRequest(_message.Message):
+    """Request of BulkDeleteHistoricTaskInstances."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ACTION_FIELD_NUMBER: _builtins.int
+    TASK_IDS_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    action: _builtins.str
+    """delete."""
+    request_id: _builtins.str
+    @_builtins.property
+    def task_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Up to 1000."""
+
+    def __init__(
+        self,
+        *,
+        action: _builtins.str = ...,
+        task_ids: _abc.Iterable[_builtins.str] | None = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "request_id", b"request_id", "task_ids", b"task_ids"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BulkDeleteHistoricTaskInstancesRequest: _TypeAlias = BulkDeleteHistoricTaskInstancesRequest  # noqa: Y015
+
+@_typing.final
+class BulkDeleteHistoricTaskInstancesResponse(_message.Message):
+    """Response of BulkDeleteHistoricTaskInstances."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BulkDeleteHistoricTaskInstancesResponse: _TypeAlias = BulkDeleteHistoricTaskInstancesResponse  # noqa: Y015
+
+@_typing.final
+class ListHistoricTaskInstanceIdentityLinksRequest(_message.Message):
+    """Request of ListHistoricTaskInstanceIdentityLinks."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TASK_ID_FIELD_NUMBER: _builtins.int
+    task_id: _builtins.str
+    def __init__(
+        self,
+        *,
+        task_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["task_id", b"task_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListHistoricTaskInstanceIdentityLinksRequest: _TypeAlias = ListHistoricTaskInstanceIdentityLinksRequest  # noqa: Y015
+
+@_typing.final
+class GetHistoricTaskInstanceVariableDataRequest(_message.Message):
+    """Request of GetHistoricTaskInstanceVariableData."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TASK_ID_FIELD_NUMBER: _builtins.int
+    VARIABLE_NAME_FIELD_NUMBER: _builtins.int
+    task_id: _builtins.str
+    variable_name: _builtins.str
+    def __init__(
+        self,
+        *,
+        task_id: _builtins.str = ...,
+        variable_name: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["task_id", b"task_id", "variable_name", b"variable_name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetHistoricTaskInstanceVariableDataRequest: _TypeAlias = GetHistoricTaskInstanceVariableDataRequest  # noqa: Y015

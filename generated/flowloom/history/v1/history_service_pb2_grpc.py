@@ -52,6 +52,21 @@ class HistoryServiceStub:
                 request_serializer=flowloom_dot_history_dot_v1_dot_history__service__pb2.DeleteHistoricProcessInstanceRequest.SerializeToString,
                 response_deserializer=flowloom_dot_history_dot_v1_dot_history__service__pb2.DeleteHistoricProcessInstanceResponse.FromString,
                 _registered_method=True)
+        self.BulkDeleteHistoricProcessInstances = channel.unary_unary(
+                '/flowloom.history.v1.HistoryService/BulkDeleteHistoricProcessInstances',
+                request_serializer=flowloom_dot_history_dot_v1_dot_history__service__pb2.BulkDeleteHistoricProcessInstancesRequest.SerializeToString,
+                response_deserializer=flowloom_dot_history_dot_v1_dot_history__service__pb2.BulkDeleteHistoricProcessInstancesResponse.FromString,
+                _registered_method=True)
+        self.ListHistoricProcessInstanceIdentityLinks = channel.unary_stream(
+                '/flowloom.history.v1.HistoryService/ListHistoricProcessInstanceIdentityLinks',
+                request_serializer=flowloom_dot_history_dot_v1_dot_history__service__pb2.ListHistoricProcessInstanceIdentityLinksRequest.SerializeToString,
+                response_deserializer=flowloom_dot_history_dot_v1_dot_history__service__pb2.HistoricIdentityLink.FromString,
+                _registered_method=True)
+        self.GetHistoricProcessInstanceVariableData = channel.unary_unary(
+                '/flowloom.history.v1.HistoryService/GetHistoricProcessInstanceVariableData',
+                request_serializer=flowloom_dot_history_dot_v1_dot_history__service__pb2.GetHistoricProcessInstanceVariableDataRequest.SerializeToString,
+                response_deserializer=google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
+                _registered_method=True)
         self.GetHistoricActivityInstance = channel.unary_unary(
                 '/flowloom.history.v1.HistoryService/GetHistoricActivityInstance',
                 request_serializer=flowloom_dot_history_dot_v1_dot_history__service__pb2.GetHistoricActivityInstanceRequest.SerializeToString,
@@ -76,6 +91,21 @@ class HistoryServiceStub:
                 '/flowloom.history.v1.HistoryService/DeleteHistoricTaskInstance',
                 request_serializer=flowloom_dot_history_dot_v1_dot_history__service__pb2.DeleteHistoricTaskInstanceRequest.SerializeToString,
                 response_deserializer=flowloom_dot_history_dot_v1_dot_history__service__pb2.DeleteHistoricTaskInstanceResponse.FromString,
+                _registered_method=True)
+        self.BulkDeleteHistoricTaskInstances = channel.unary_unary(
+                '/flowloom.history.v1.HistoryService/BulkDeleteHistoricTaskInstances',
+                request_serializer=flowloom_dot_history_dot_v1_dot_history__service__pb2.BulkDeleteHistoricTaskInstancesRequest.SerializeToString,
+                response_deserializer=flowloom_dot_history_dot_v1_dot_history__service__pb2.BulkDeleteHistoricTaskInstancesResponse.FromString,
+                _registered_method=True)
+        self.ListHistoricTaskInstanceIdentityLinks = channel.unary_stream(
+                '/flowloom.history.v1.HistoryService/ListHistoricTaskInstanceIdentityLinks',
+                request_serializer=flowloom_dot_history_dot_v1_dot_history__service__pb2.ListHistoricTaskInstanceIdentityLinksRequest.SerializeToString,
+                response_deserializer=flowloom_dot_history_dot_v1_dot_history__service__pb2.HistoricIdentityLink.FromString,
+                _registered_method=True)
+        self.GetHistoricTaskInstanceVariableData = channel.unary_unary(
+                '/flowloom.history.v1.HistoryService/GetHistoricTaskInstanceVariableData',
+                request_serializer=flowloom_dot_history_dot_v1_dot_history__service__pb2.GetHistoricTaskInstanceVariableDataRequest.SerializeToString,
+                response_deserializer=google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
                 _registered_method=True)
         self.GetHistoricVariableInstance = channel.unary_unary(
                 '/flowloom.history.v1.HistoryService/GetHistoricVariableInstance',
@@ -123,6 +153,28 @@ class HistoryServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def BulkDeleteHistoricProcessInstances(self, request, context):
+        """Deletes the history of several instances that are over, all or none. NOT_FOUND: one of them does not exist.
+        FAILED_PRECONDITION: one runs. INVALID_ARGUMENT: another action than delete, none or too many ids.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListHistoricProcessInstanceIdentityLinks(self, request, context):
+        """Who has, or had, to do with an instance. NOT_FOUND: no such instance.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetHistoricProcessInstanceVariableData(self, request, context):
+        """The bytes of a binary variable of an instance. NOT_FOUND: no such instance or variable, or it is not binary.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetHistoricActivityInstance(self, request, context):
         """One element instance. NOT_FOUND: no such element instance.
         """
@@ -157,6 +209,28 @@ class HistoryServiceServicer:
 
     def DeleteHistoricTaskInstance(self, request, context):
         """Deletes the history of a task that is over. NOT_FOUND: no such task. FAILED_PRECONDITION: it is open.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def BulkDeleteHistoricTaskInstances(self, request, context):
+        """Deletes the history of several tasks that are over, all or none. NOT_FOUND: one of them does not exist.
+        FAILED_PRECONDITION: one is open. INVALID_ARGUMENT: another action than delete, none or too many ids.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListHistoricTaskInstanceIdentityLinks(self, request, context):
+        """Who has, or had, to do with a task. NOT_FOUND: no such task.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetHistoricTaskInstanceVariableData(self, request, context):
+        """The bytes of a binary variable of a task. NOT_FOUND: no such task or variable, or it is not binary.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -202,6 +276,21 @@ def add_HistoryServiceServicer_to_server(servicer, server):
                     request_deserializer=flowloom_dot_history_dot_v1_dot_history__service__pb2.DeleteHistoricProcessInstanceRequest.FromString,
                     response_serializer=flowloom_dot_history_dot_v1_dot_history__service__pb2.DeleteHistoricProcessInstanceResponse.SerializeToString,
             ),
+            'BulkDeleteHistoricProcessInstances': grpc.unary_unary_rpc_method_handler(
+                    servicer.BulkDeleteHistoricProcessInstances,
+                    request_deserializer=flowloom_dot_history_dot_v1_dot_history__service__pb2.BulkDeleteHistoricProcessInstancesRequest.FromString,
+                    response_serializer=flowloom_dot_history_dot_v1_dot_history__service__pb2.BulkDeleteHistoricProcessInstancesResponse.SerializeToString,
+            ),
+            'ListHistoricProcessInstanceIdentityLinks': grpc.unary_stream_rpc_method_handler(
+                    servicer.ListHistoricProcessInstanceIdentityLinks,
+                    request_deserializer=flowloom_dot_history_dot_v1_dot_history__service__pb2.ListHistoricProcessInstanceIdentityLinksRequest.FromString,
+                    response_serializer=flowloom_dot_history_dot_v1_dot_history__service__pb2.HistoricIdentityLink.SerializeToString,
+            ),
+            'GetHistoricProcessInstanceVariableData': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetHistoricProcessInstanceVariableData,
+                    request_deserializer=flowloom_dot_history_dot_v1_dot_history__service__pb2.GetHistoricProcessInstanceVariableDataRequest.FromString,
+                    response_serializer=google_dot_api_dot_httpbody__pb2.HttpBody.SerializeToString,
+            ),
             'GetHistoricActivityInstance': grpc.unary_unary_rpc_method_handler(
                     servicer.GetHistoricActivityInstance,
                     request_deserializer=flowloom_dot_history_dot_v1_dot_history__service__pb2.GetHistoricActivityInstanceRequest.FromString,
@@ -226,6 +315,21 @@ def add_HistoryServiceServicer_to_server(servicer, server):
                     servicer.DeleteHistoricTaskInstance,
                     request_deserializer=flowloom_dot_history_dot_v1_dot_history__service__pb2.DeleteHistoricTaskInstanceRequest.FromString,
                     response_serializer=flowloom_dot_history_dot_v1_dot_history__service__pb2.DeleteHistoricTaskInstanceResponse.SerializeToString,
+            ),
+            'BulkDeleteHistoricTaskInstances': grpc.unary_unary_rpc_method_handler(
+                    servicer.BulkDeleteHistoricTaskInstances,
+                    request_deserializer=flowloom_dot_history_dot_v1_dot_history__service__pb2.BulkDeleteHistoricTaskInstancesRequest.FromString,
+                    response_serializer=flowloom_dot_history_dot_v1_dot_history__service__pb2.BulkDeleteHistoricTaskInstancesResponse.SerializeToString,
+            ),
+            'ListHistoricTaskInstanceIdentityLinks': grpc.unary_stream_rpc_method_handler(
+                    servicer.ListHistoricTaskInstanceIdentityLinks,
+                    request_deserializer=flowloom_dot_history_dot_v1_dot_history__service__pb2.ListHistoricTaskInstanceIdentityLinksRequest.FromString,
+                    response_serializer=flowloom_dot_history_dot_v1_dot_history__service__pb2.HistoricIdentityLink.SerializeToString,
+            ),
+            'GetHistoricTaskInstanceVariableData': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetHistoricTaskInstanceVariableData,
+                    request_deserializer=flowloom_dot_history_dot_v1_dot_history__service__pb2.GetHistoricTaskInstanceVariableDataRequest.FromString,
+                    response_serializer=google_dot_api_dot_httpbody__pb2.HttpBody.SerializeToString,
             ),
             'GetHistoricVariableInstance': grpc.unary_unary_rpc_method_handler(
                     servicer.GetHistoricVariableInstance,
@@ -326,6 +430,87 @@ class HistoryService:
             '/flowloom.history.v1.HistoryService/DeleteHistoricProcessInstance',
             flowloom_dot_history_dot_v1_dot_history__service__pb2.DeleteHistoricProcessInstanceRequest.SerializeToString,
             flowloom_dot_history_dot_v1_dot_history__service__pb2.DeleteHistoricProcessInstanceResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def BulkDeleteHistoricProcessInstances(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/flowloom.history.v1.HistoryService/BulkDeleteHistoricProcessInstances',
+            flowloom_dot_history_dot_v1_dot_history__service__pb2.BulkDeleteHistoricProcessInstancesRequest.SerializeToString,
+            flowloom_dot_history_dot_v1_dot_history__service__pb2.BulkDeleteHistoricProcessInstancesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListHistoricProcessInstanceIdentityLinks(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/flowloom.history.v1.HistoryService/ListHistoricProcessInstanceIdentityLinks',
+            flowloom_dot_history_dot_v1_dot_history__service__pb2.ListHistoricProcessInstanceIdentityLinksRequest.SerializeToString,
+            flowloom_dot_history_dot_v1_dot_history__service__pb2.HistoricIdentityLink.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetHistoricProcessInstanceVariableData(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/flowloom.history.v1.HistoryService/GetHistoricProcessInstanceVariableData',
+            flowloom_dot_history_dot_v1_dot_history__service__pb2.GetHistoricProcessInstanceVariableDataRequest.SerializeToString,
+            google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
             options,
             channel_credentials,
             insecure,
@@ -461,6 +646,87 @@ class HistoryService:
             '/flowloom.history.v1.HistoryService/DeleteHistoricTaskInstance',
             flowloom_dot_history_dot_v1_dot_history__service__pb2.DeleteHistoricTaskInstanceRequest.SerializeToString,
             flowloom_dot_history_dot_v1_dot_history__service__pb2.DeleteHistoricTaskInstanceResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def BulkDeleteHistoricTaskInstances(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/flowloom.history.v1.HistoryService/BulkDeleteHistoricTaskInstances',
+            flowloom_dot_history_dot_v1_dot_history__service__pb2.BulkDeleteHistoricTaskInstancesRequest.SerializeToString,
+            flowloom_dot_history_dot_v1_dot_history__service__pb2.BulkDeleteHistoricTaskInstancesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListHistoricTaskInstanceIdentityLinks(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/flowloom.history.v1.HistoryService/ListHistoricTaskInstanceIdentityLinks',
+            flowloom_dot_history_dot_v1_dot_history__service__pb2.ListHistoricTaskInstanceIdentityLinksRequest.SerializeToString,
+            flowloom_dot_history_dot_v1_dot_history__service__pb2.HistoricIdentityLink.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetHistoricTaskInstanceVariableData(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/flowloom.history.v1.HistoryService/GetHistoricTaskInstanceVariableData',
+            flowloom_dot_history_dot_v1_dot_history__service__pb2.GetHistoricTaskInstanceVariableDataRequest.SerializeToString,
+            google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
             options,
             channel_credentials,
             insecure,

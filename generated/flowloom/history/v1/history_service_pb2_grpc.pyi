@@ -30,6 +30,14 @@ class HistoryServiceStub:
     """Deletes the history of an instance that is over, with its elements, tasks and variables.
     NOT_FOUND: no such instance. FAILED_PRECONDITION: it runs.
     """
+    BulkDeleteHistoricProcessInstances: _aio.UnaryUnaryMultiCallable[_history_service_pb2.BulkDeleteHistoricProcessInstancesRequest, _history_service_pb2.BulkDeleteHistoricProcessInstancesResponse]
+    """Deletes the history of several instances that are over, all or none. NOT_FOUND: one of them does not exist.
+    FAILED_PRECONDITION: one runs. INVALID_ARGUMENT: another action than delete, none or too many ids.
+    """
+    ListHistoricProcessInstanceIdentityLinks: _aio.UnaryStreamMultiCallable[_history_service_pb2.ListHistoricProcessInstanceIdentityLinksRequest, _history_service_pb2.HistoricIdentityLink]
+    """Who has, or had, to do with an instance. NOT_FOUND: no such instance."""
+    GetHistoricProcessInstanceVariableData: _aio.UnaryUnaryMultiCallable[_history_service_pb2.GetHistoricProcessInstanceVariableDataRequest, _httpbody_pb2.HttpBody]
+    """The bytes of a binary variable of an instance. NOT_FOUND: no such instance or variable, or it is not binary."""
     GetHistoricActivityInstance: _aio.UnaryUnaryMultiCallable[_history_service_pb2.GetHistoricActivityInstanceRequest, _history_service_pb2.HistoricActivityInstance]
     """One element instance. NOT_FOUND: no such element instance."""
     ListHistoricActivityInstances: _aio.UnaryUnaryMultiCallable[_history_service_pb2.ListHistoricActivityInstancesRequest, _history_service_pb2.ListHistoricActivityInstancesResponse]
@@ -46,6 +54,14 @@ class HistoryServiceStub:
     """
     DeleteHistoricTaskInstance: _aio.UnaryUnaryMultiCallable[_history_service_pb2.DeleteHistoricTaskInstanceRequest, _history_service_pb2.DeleteHistoricTaskInstanceResponse]
     """Deletes the history of a task that is over. NOT_FOUND: no such task. FAILED_PRECONDITION: it is open."""
+    BulkDeleteHistoricTaskInstances: _aio.UnaryUnaryMultiCallable[_history_service_pb2.BulkDeleteHistoricTaskInstancesRequest, _history_service_pb2.BulkDeleteHistoricTaskInstancesResponse]
+    """Deletes the history of several tasks that are over, all or none. NOT_FOUND: one of them does not exist.
+    FAILED_PRECONDITION: one is open. INVALID_ARGUMENT: another action than delete, none or too many ids.
+    """
+    ListHistoricTaskInstanceIdentityLinks: _aio.UnaryStreamMultiCallable[_history_service_pb2.ListHistoricTaskInstanceIdentityLinksRequest, _history_service_pb2.HistoricIdentityLink]
+    """Who has, or had, to do with a task. NOT_FOUND: no such task."""
+    GetHistoricTaskInstanceVariableData: _aio.UnaryUnaryMultiCallable[_history_service_pb2.GetHistoricTaskInstanceVariableDataRequest, _httpbody_pb2.HttpBody]
+    """The bytes of a binary variable of a task. NOT_FOUND: no such task or variable, or it is not binary."""
     GetHistoricVariableInstance: _aio.UnaryUnaryMultiCallable[_history_service_pb2.GetHistoricVariableInstanceRequest, _history_service_pb2.HistoricVariableInstance]
     """One variable with its last value. NOT_FOUND: no such variable."""
     ListHistoricVariableInstances: _aio.UnaryUnaryMultiCallable[_history_service_pb2.ListHistoricVariableInstancesRequest, _history_service_pb2.ListHistoricVariableInstancesResponse]
@@ -88,6 +104,32 @@ class HistoryServiceServicer(metaclass=_abc_1.ABCMeta):
         """Deletes the history of an instance that is over, with its elements, tasks and variables.
         NOT_FOUND: no such instance. FAILED_PRECONDITION: it runs.
         """
+
+    @_abc_1.abstractmethod
+    def BulkDeleteHistoricProcessInstances(
+        self,
+        request: _history_service_pb2.BulkDeleteHistoricProcessInstancesRequest,
+        context: _aio.ServicerContext[_history_service_pb2.BulkDeleteHistoricProcessInstancesRequest, _abc.Awaitable[_history_service_pb2.BulkDeleteHistoricProcessInstancesResponse]],
+    ) -> _abc.Awaitable[_history_service_pb2.BulkDeleteHistoricProcessInstancesResponse]:
+        """Deletes the history of several instances that are over, all or none. NOT_FOUND: one of them does not exist.
+        FAILED_PRECONDITION: one runs. INVALID_ARGUMENT: another action than delete, none or too many ids.
+        """
+
+    @_abc_1.abstractmethod
+    def ListHistoricProcessInstanceIdentityLinks(
+        self,
+        request: _history_service_pb2.ListHistoricProcessInstanceIdentityLinksRequest,
+        context: _aio.ServicerContext[_history_service_pb2.ListHistoricProcessInstanceIdentityLinksRequest, _abc.AsyncIterator[_history_service_pb2.HistoricIdentityLink]],
+    ) -> _abc.AsyncIterator[_history_service_pb2.HistoricIdentityLink]:
+        """Who has, or had, to do with an instance. NOT_FOUND: no such instance."""
+
+    @_abc_1.abstractmethod
+    def GetHistoricProcessInstanceVariableData(
+        self,
+        request: _history_service_pb2.GetHistoricProcessInstanceVariableDataRequest,
+        context: _aio.ServicerContext[_history_service_pb2.GetHistoricProcessInstanceVariableDataRequest, _abc.Awaitable[_httpbody_pb2.HttpBody]],
+    ) -> _abc.Awaitable[_httpbody_pb2.HttpBody]:
+        """The bytes of a binary variable of an instance. NOT_FOUND: no such instance or variable, or it is not binary."""
 
     @_abc_1.abstractmethod
     def GetHistoricActivityInstance(
@@ -134,6 +176,32 @@ class HistoryServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_history_service_pb2.DeleteHistoricTaskInstanceRequest, _abc.Awaitable[_history_service_pb2.DeleteHistoricTaskInstanceResponse]],
     ) -> _abc.Awaitable[_history_service_pb2.DeleteHistoricTaskInstanceResponse]:
         """Deletes the history of a task that is over. NOT_FOUND: no such task. FAILED_PRECONDITION: it is open."""
+
+    @_abc_1.abstractmethod
+    def BulkDeleteHistoricTaskInstances(
+        self,
+        request: _history_service_pb2.BulkDeleteHistoricTaskInstancesRequest,
+        context: _aio.ServicerContext[_history_service_pb2.BulkDeleteHistoricTaskInstancesRequest, _abc.Awaitable[_history_service_pb2.BulkDeleteHistoricTaskInstancesResponse]],
+    ) -> _abc.Awaitable[_history_service_pb2.BulkDeleteHistoricTaskInstancesResponse]:
+        """Deletes the history of several tasks that are over, all or none. NOT_FOUND: one of them does not exist.
+        FAILED_PRECONDITION: one is open. INVALID_ARGUMENT: another action than delete, none or too many ids.
+        """
+
+    @_abc_1.abstractmethod
+    def ListHistoricTaskInstanceIdentityLinks(
+        self,
+        request: _history_service_pb2.ListHistoricTaskInstanceIdentityLinksRequest,
+        context: _aio.ServicerContext[_history_service_pb2.ListHistoricTaskInstanceIdentityLinksRequest, _abc.AsyncIterator[_history_service_pb2.HistoricIdentityLink]],
+    ) -> _abc.AsyncIterator[_history_service_pb2.HistoricIdentityLink]:
+        """Who has, or had, to do with a task. NOT_FOUND: no such task."""
+
+    @_abc_1.abstractmethod
+    def GetHistoricTaskInstanceVariableData(
+        self,
+        request: _history_service_pb2.GetHistoricTaskInstanceVariableDataRequest,
+        context: _aio.ServicerContext[_history_service_pb2.GetHistoricTaskInstanceVariableDataRequest, _abc.Awaitable[_httpbody_pb2.HttpBody]],
+    ) -> _abc.Awaitable[_httpbody_pb2.HttpBody]:
+        """The bytes of a binary variable of a task. NOT_FOUND: no such task or variable, or it is not binary."""
 
     @_abc_1.abstractmethod
     def GetHistoricVariableInstance(
