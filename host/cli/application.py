@@ -11,14 +11,17 @@ from host.cli import (
     check,
     claim,
     complete,
+    credentials,
     definitions,
     demo,
     deploy,
     forms,
     instances,
     jobs,
+    login,
     message,
     migrate,
+    notifications,
     serve,
     signal,
     start,
@@ -42,6 +45,9 @@ PROCESSES: Final = "Processes"
 PEOPLE: Final = "Tasks"
 OPERATIONS: Final = "Operations"
 
+app.callback()(credentials.remember)
+app.command("login", rich_help_panel=MESH)(login.login)
+app.command("logout", rich_help_panel=MESH)(login.logout)
 app.command("up", rich_help_panel=MESH)(up.up)
 app.command("serve", rich_help_panel=MESH)(serve.serve)
 app.command("demo", rich_help_panel=MESH)(demo.demo)
@@ -56,6 +62,7 @@ app.command("claim", rich_help_panel=PEOPLE)(claim.claim)
 app.command("complete", rich_help_panel=PEOPLE)(complete.complete)
 app.add_typer(forms.app, name="forms", rich_help_panel=PROCESSES)
 app.add_typer(jobs.app, name="jobs", rich_help_panel=OPERATIONS)
+app.add_typer(notifications.app, name="notifications", rich_help_panel=OPERATIONS)
 app.command("migrate", rich_help_panel=OPERATIONS)(migrate.migrate)
 app.command("check", rich_help_panel=OPERATIONS)(check.check)
 
