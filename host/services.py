@@ -18,6 +18,7 @@ from prometheus_client import CollectorRegistry
 from engine.service import EngineService, EngineSettings, FormsNeed
 from forms.service import FormsService, FormsSettings
 from history.service import HistoryService, HistorySettings
+from host.access import MeshAccess
 from identity.service import IdentityService, IdentitySettings
 from mesh.bus.ports import EventBus
 from mesh.cache.two_level import Caches
@@ -50,7 +51,8 @@ class Service(Protocol):
 class Surroundings:
     """What a service is given of its process.
 
-    `caches` are the process's own. `channels` lead to the other services, in process where they are co-hosted. `bus`
+    `access` knows who may do what: whom identity tells of changes, and whom groups are asked of. `caches` are the
+    process's own. `channels` lead to the other services, in process where they are co-hosted. `bus`
     is what consumers read from: the engine's own where it is co-hosted, None where there is none.
     """
 
@@ -60,6 +62,7 @@ class Surroundings:
     draining: asyncio.Event
     channels: Channels
     caches: Caches
+    access: MeshAccess
     bus: EventBus | None = None
 
 
@@ -72,6 +75,7 @@ def _engine(around: Surroundings) -> Service:
         clock=around.clock,
         registry=around.registry,
         draining=around.draining,
+        groups=around.access,
         forms=_forms_of(around),
     )
     around.bus = engine.bus
@@ -96,7 +100,9 @@ def _history(around: Surroundings) -> Service:
 
 
 def _identity(around: Surroundings) -> Service:
-    return IdentityService(load(IdentitySettings, around.environment, "FLOWLOOM_IDENTITY_"), clock=around.clock)
+    # Tokens live by the computer's time, also where a test moves the engine's.
+    settings = load(IdentitySettings, around.environment, "FLOWLOOM_IDENTITY_")
+    return IdentityService(settings, invalidate=around.access.forget)
 
 
 def _bus_for(service: str, around: Surroundings) -> EventBus:
