@@ -8,6 +8,7 @@ from gateway.service import Endpoint, GatewaySettings, edge_snapshot, open_edge,
 from host.access import MeshAccess, shared_settings
 from host.embedded import descriptor_set, process_registry
 from host.services import SERVICES, Hosted, Surroundings
+from mesh.bus.settings import BusSettings, open_bus
 from mesh.cache.settings import CacheSettings
 from mesh.cache.two_level import Caches
 from mesh.channels import Channels
@@ -25,6 +26,7 @@ class Addresses:
     engine: str = setting("127.0.0.1:3001", doc="IP address and port of the engine.")
     identity: str = setting("", doc="IP address and port of identity.")
     forms: str = setting("", doc="IP address and port of forms.")
+    notify: str = setting("", doc="IP address and port of notify.")
     history: str = setting("", doc="IP address and port of history.")
 
     def given(self) -> dict[str, str]:
@@ -53,6 +55,7 @@ async def _serve(name: str, hosted: Hosted, environment: Mapping[str, str]) -> N
         credentials=access.credentials,
     )
     access.connect(channels)
+    broker = open_bus(load(BusSettings, environment, "FLOWLOOM_BUS_"), registry=registry)
     service = hosted.build(
         Surroundings(
             environment=environment,
@@ -62,6 +65,7 @@ async def _serve(name: str, hosted: Hosted, environment: Mapping[str, str]) -> N
             channels=channels,
             caches=caches,
             access=access,
+            broker=broker,
         )
     )
     signalled = asyncio.ensure_future(until_signalled())
@@ -78,6 +82,8 @@ async def _serve(name: str, hosted: Hosted, environment: Mapping[str, str]) -> N
     finally:
         await observation.stop()
         await service.stop()
+        if broker is not None:
+            await broker.stop()
         await channels.close()
         await caches.stop()
 
