@@ -31,11 +31,13 @@ from engine.app.external_streams import JobStreams
 from engine.app.external_work import ExternalWork
 from engine.app.group_commit import GroupCommit
 from engine.app.instance_changes import InstanceChanges
+from engine.app.open_tasks import OpenTasks, TaskPage
 from engine.app.operations import EngineFacts, JobOperations, ManualControl, capabilities_of
 from engine.app.sagas.completion import Completions, Participants
 from engine.app.sagas.operations import SagaOperations
 from engine.app.sagas.orchestrator import Orchestrator
 from engine.app.sagas.settings import SagaSettings
+from engine.app.sharing import SharedDefinitions
 from engine.app.signalling import Signalling
 from engine.app.standalone import TaskCommands
 from engine.app.starting import Starting
@@ -76,6 +78,8 @@ from engine.storage.small_writes import SmallWrites
 from engine.storage.standalone_tasks import StandaloneTaskRows
 from engine.storage.unit_of_work import SqlUnitOfWork
 from mesh.bus.embedded import EmbeddedBus
+from mesh.cache.settings import CacheSettings
+from mesh.cache.two_level import Caches
 from mesh.clock import Clock
 from mesh.db.database import DatabaseSettings, open_database
 from mesh.errors import Unavailable
@@ -114,11 +118,14 @@ class EngineService:
         draining: asyncio.Event | None = None,
         ids: IdSource | None = None,
         groups: UserGroups | None = None,
+        caches: Caches | None = None,
     ) -> None:
         """Wire everything; nothing is opened yet. `draining` ends long streams when the server stops.
 
-        `groups` tells the groups of users who are not the caller; without it they are in none.
+        `groups` tells the groups of users who are not the caller; without it they are in none. `caches` are the
+        process's own; without them nothing is shared with other processes.
         """
+        caches = caches or Caches(CacheSettings(), alone=True)
         self._groups = groups or NoGroups()
         self._rights = CallersRights(tasks_restricted=settings.tasks.restricted)
         del registry
@@ -129,10 +136,18 @@ class EngineService:
         retention = timedelta(seconds=settings.jobs.request_retention_seconds)
         store = SqlRepository(self._database, now=clock.now, new_id=ids.root, retention=retention)
         kept = settings.definitions
+        self._shared = SharedDefinitions(
+            caches.open(
+                "repository", str, seconds=1.0, entries=1, on_forgotten=lambda _: self._definitions.look_again()
+            ),
+            # The compiled definition is what memory keeps; of the file, Redis.
+            caches.open("definition-files", bytes, seconds=kept.kept_seconds, entries=1),
+        )
         self._definitions = DefinitionCache(
             store,
             elements,
             DefinitionCacheLimits(definitions=kept.kept, seconds=kept.kept_seconds, fresh_seconds=kept.fresh_seconds),
+            shared=self._shared,
         )
         scripts = JavaScript(
             ScriptLimits(
@@ -173,15 +188,32 @@ class EngineService:
             self._database, self._definitions.compiled, clock, settings.database.readers, self._rights
         )
         self.bus = EmbeddedBus(TOPIC, outbox_reader(self._database), bus_offsets(self._database), clock=clock)
+        self._open_tasks = self._cached_lists(settings.tasks, caches, ids)
         self._terms = StreamTerms(window=settings.streams.in_flight, draining=draining or asyncio.Event())
         self._wire_repository(settings.limits, scripts, store, elements, clock, ids)
         self._wire_runtime(clock, ids, retention)
         self._wire_jobs(settings, clock, ids, elements)
         self._wire_sagas(settings.sagas, clock, ids, owner, manual=settings.jobs.manual_jobs)
+        if self._open_tasks is not None:
+            self._commit.listen(self._open_tasks.committed)
         self._commit.listen(lambda _: self.bus.wake())
         self._commit.listen(self._executor.on_committed)
         self._commit.listen(self._streams.on_committed)
         self._commit.listen(self._saga_executor.on_committed)
+
+    def _cached_lists(self, settings: TaskSettings, caches: Caches, ids: IdSource) -> OpenTasks | None:
+        if not settings.cached_seconds:
+            return None
+        seconds, entries = settings.cached_seconds, settings.cached_pages
+        # Where another process's changes cannot be heard of, an inbox is read from the database each time.
+        tokens = caches.open("open-task-tokens", str, seconds=seconds, entries=entries, detached_seconds=0.0)
+        pages = caches.open("open-tasks", TaskPage, seconds=seconds, entries=entries, detached_seconds=0.0)
+        return OpenTasks(self._queries, tokens, pages, rights=self._rights, new_id=ids.root)
+
+    def _standalone_changed(self) -> None:
+        self.bus.wake()
+        if self._open_tasks is not None:
+            self._open_tasks.changed_somehow()
 
     def _completions(self, settings: SagaSettings, owner: str, ids: IdSource) -> Completions:
         # The orchestrator is wired later; until it is there nothing is committed.
@@ -269,7 +301,7 @@ class EngineService:
         )
         writes = SmallWrites(self._database, clock, retention)
         standalone = StandaloneTaskRows(writes, ids, clock.now, encode_events)
-        commands = TaskCommands(asked, AskedStandaloneTasks(standalone, self._rights), self.bus.wake)
+        commands = TaskCommands(asked, AskedStandaloneTasks(standalone, self._rights), self._standalone_changed)
         self._tasks = TaskService(
             commands,
             TaskVariables(commands, self._queries, self._rights),
@@ -277,6 +309,7 @@ class EngineService:
             self._queries,
             self._terms,
             self._groups,
+            self._open_tasks,
         )
 
     def _wire_jobs(
@@ -333,6 +366,7 @@ class EngineService:
         """Bring the tables up to date, then start the writers and the executor. Raises the errors of the database."""
         await asyncio.to_thread(migrate.upgrade, self._database)
         self._migrated = True
+        self._shared.start()
         await asyncio.to_thread(self._definitions.warm)
         await self._commit.start()
         self._executor.start()
@@ -358,6 +392,7 @@ class EngineService:
 
     async def stop(self) -> None:
         """End in good order: what is under way is finished, what waits is carried out."""
+        self._shared.stop()
         await self._pruning.stop()
         await self._executor.stop()
         await self._saga_executor.stop()

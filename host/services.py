@@ -72,6 +72,7 @@ def _engine(around: Surroundings) -> Service:
         clock=around.clock,
         registry=around.registry,
         draining=around.draining,
+        caches=around.caches,
     )
     around.bus = engine.bus
     return engine
