@@ -4,6 +4,7 @@ Everything is wired here, by constructor; nothing else of the engine knows more 
 """
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from importlib.metadata import version
@@ -12,6 +13,7 @@ from typing import Final, cast
 import grpc
 from flowloom.engine.v1 import (
     external_worker_service_pb2_grpc,
+    form_data_service_pb2_grpc,
     management_service_pb2_grpc,
     repository_service_pb2_grpc,
     runtime_service_pb2_grpc,
@@ -29,6 +31,9 @@ from engine.app.definitions import DefinitionCache, DefinitionCacheLimits
 from engine.app.deployments import Deployments
 from engine.app.external_streams import JobStreams
 from engine.app.external_work import ExternalWork
+from engine.app.form_data import FormDataOf
+from engine.app.form_deployments import FormDeployments
+from engine.app.form_submissions import FormSubmissions
 from engine.app.group_commit import GroupCommit
 from engine.app.instance_changes import InstanceChanges
 from engine.app.open_tasks import OpenTasks, TaskPage
@@ -46,10 +51,12 @@ from engine.app.variable_changes import ExecutionVariables, TaskVariables
 from engine.app.writers import GroupCommitSettings
 from engine.bpmn.xml import ModelLimits
 from engine.effects.events import encode_events
+from engine.effects.forms import FormsCallSettings, GrpcForms, Metadata
 from engine.effects.http_requests import HttpRequests, HttpSettings
 from engine.effects.saga_participants import RpcParticipants
 from engine.effects.scripts import LANGUAGES, JavaScript, ScriptLimits
 from engine.jobs.executor import JobExecutor
+from engine.jobs.forms import FormSettling, SettlingSettings
 from engine.jobs.outside import OutsideWork
 from engine.jobs.pruning import OutboxPruning
 from engine.jobs.sagas import SagaExecutor
@@ -59,6 +66,7 @@ from engine.kernel.env import Limits
 from engine.rpc.batch_stream import StreamTerms
 from engine.rpc.context import CallersRights
 from engine.rpc.external_worker_service import ExternalWorkerService
+from engine.rpc.form_data_service import FormDataService
 from engine.rpc.management_service import ManagementService
 from engine.rpc.repository_service import RepositoryService
 from engine.rpc.runtime_service import RuntimeService
@@ -85,7 +93,7 @@ from mesh.db.database import DatabaseSettings, open_database
 from mesh.errors import Unavailable
 from mesh.ids import IdSource, shard_of
 
-__all__ = ["EngineService", "EngineSettings"]
+__all__ = ["EngineService", "EngineSettings", "FormsNeed"]
 
 WRITERS_ON_MYSQL: Final = 2
 
@@ -104,6 +112,16 @@ class EngineSettings:
     streams: StreamSettings = field(default_factory=StreamSettings)
     tasks: TaskSettings = field(default_factory=TaskSettings)
     sagas: SagaSettings = field(default_factory=SagaSettings)
+    forms: FormsCallSettings = field(default_factory=FormsCallSettings)
+    settling: SettlingSettings = field(default_factory=SettlingSettings)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FormsNeed:
+    """Where the forms service answers; `credentials` are the engine's own, for whoever may not prepare submissions."""
+
+    channel: grpc.aio.Channel
+    credentials: Callable[[], Metadata] = tuple
 
 
 class EngineService:
@@ -119,11 +137,13 @@ class EngineService:
         ids: IdSource | None = None,
         groups: UserGroups | None = None,
         caches: Caches | None = None,
+        forms: FormsNeed | None = None,
     ) -> None:
         """Wire everything; nothing is opened yet. `draining` ends long streams when the server stops.
 
         `groups` tells the groups of users who are not the caller; without it they are in none. `caches` are the
-        process's own; without them nothing is shared with other processes.
+        process's own; without them nothing is shared with other processes. Without `forms`, forms are resources of
+        deployments, and what is written into them are variables.
         """
         caches = caches or Caches(CacheSettings(), alone=True)
         self._groups = groups or NoGroups()
@@ -189,9 +209,10 @@ class EngineService:
         )
         self.bus = EmbeddedBus(TOPIC, outbox_reader(self._database), bus_offsets(self._database), clock=clock)
         self._open_tasks = self._cached_lists(settings.tasks, caches, ids)
+        self.forms = GrpcForms(forms.channel, settings.forms, forms.credentials) if forms is not None else None
         self._terms = StreamTerms(window=settings.streams.in_flight, draining=draining or asyncio.Event())
         self._wire_repository(settings.limits, scripts, store, elements, clock, ids)
-        self._wire_runtime(clock, ids, retention)
+        self._wire_runtime(settings, clock, ids, retention)
         self._wire_jobs(settings, clock, ids, elements)
         self._wire_sagas(settings.sagas, clock, ids, owner, manual=settings.jobs.manual_jobs)
         if self._open_tasks is not None:
@@ -282,14 +303,19 @@ class EngineService:
                 model=ModelLimits(model_bytes=limits.model_bytes, model_depth=limits.model_depth),
             ),
             syntax_error=scripts.syntax_error,
+            forms=FormDeployments(self.forms),
             rights=self._rights,
         )
         self._repository = RepositoryService(deployments, self._changes, self._definitions, self._queries, self._groups)
 
-    def _wire_runtime(self, clock: Clock, ids: IdSource, retention: timedelta) -> None:
+    def _wire_runtime(self, settings: EngineSettings, clock: Clock, ids: IdSource, retention: timedelta) -> None:
         asked = self._asked
         starting = Starting(asked, self._definitions, self._queries, ids.root, self._rights)
         self._commit.listen(starting.committed)
+        writes = SmallWrites(self._database, clock, retention)
+        standalone = StandaloneTaskRows(writes, ids, clock.now, encode_events)
+        commands = TaskCommands(asked, AskedStandaloneTasks(standalone, self._rights), self._standalone_changed)
+        submissions = self._wire_forms(settings, starting, commands, clock, ids)
         self._runtime = RuntimeService(
             starting,
             InstanceChanges(asked, self._definitions, self._queries, self._rights),
@@ -298,10 +324,8 @@ class EngineService:
             Correlation(asked, self._queries, starting),
             self._queries,
             self._terms,
+            submissions,
         )
-        writes = SmallWrites(self._database, clock, retention)
-        standalone = StandaloneTaskRows(writes, ids, clock.now, encode_events)
-        commands = TaskCommands(asked, AskedStandaloneTasks(standalone, self._rights), self._standalone_changed)
         self._tasks = TaskService(
             commands,
             TaskVariables(commands, self._queries, self._rights),
@@ -309,8 +333,33 @@ class EngineService:
             self._queries,
             self._terms,
             self._groups,
+            submissions,
             self._open_tasks,
         )
+
+    def _wire_forms(
+        self, settings: EngineSettings, starting: Starting, commands: TaskCommands, clock: Clock, ids: IdSource
+    ) -> FormSubmissions:
+        compiled = self._definitions.compiled
+        form_data = FormDataOf(self._queries, compiled, commands, starting, self.forms, clock.now, self._rights)
+        self._form_data = FormDataService(form_data)
+        submissions = FormSubmissions(
+            self.forms,
+            self._queries,
+            commands,
+            self._asked,
+            starting,
+            self._definitions,
+            compiled,
+            now=clock.now,
+            new_id=ids.root,
+        )
+        self.settling: FormSettling | None = None
+        if self.forms is not None:
+            self.settling = FormSettling(
+                self.forms, submissions.settle, self._queries.get_deployment, clock.now, settings.settling
+            )
+        return submissions
 
     def _wire_jobs(
         self,
@@ -372,6 +421,8 @@ class EngineService:
         self._executor.start()
         await self._saga_executor.start()
         self._pruning.start()
+        if self.settling is not None:
+            self.settling.start()
 
     async def _prune(self, before: datetime) -> int:
         return await self._commit.transact(lambda unit: prune_outbox(cast("SqlUnitOfWork", unit).writer, before))
@@ -381,6 +432,7 @@ class EngineService:
         repository_service_pb2_grpc.add_RepositoryServiceServicer_to_server(self._repository, server)
         runtime_service_pb2_grpc.add_RuntimeServiceServicer_to_server(self._runtime, server)
         task_service_pb2_grpc.add_TaskServiceServicer_to_server(self._tasks, server)
+        form_data_service_pb2_grpc.add_FormDataServiceServicer_to_server(self._form_data, server)
         management_service_pb2_grpc.add_ManagementServiceServicer_to_server(self._management, server)
         saga_service_pb2_grpc.add_SagaServiceServicer_to_server(self._sagas, server)
         external_worker_service_pb2_grpc.add_ExternalWorkerServiceServicer_to_server(self._workers, server)
@@ -393,6 +445,8 @@ class EngineService:
     async def stop(self) -> None:
         """End in good order: what is under way is finished, what waits is carried out."""
         self._shared.stop()
+        if self.settling is not None:
+            await self.settling.stop()
         await self._pruning.stop()
         await self._executor.stop()
         await self._saga_executor.stop()

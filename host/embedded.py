@@ -15,6 +15,7 @@ import httpx
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
 
 from gateway.service import Endpoint, EnvoyProcess, GatewaySettings, edge_snapshot, open_edge, read_contract
+from host.access import MeshAccess, embedded_settings
 from host.services import SERVICES, Service, Surroundings
 from mesh.cache.settings import CacheSettings
 from mesh.cache.two_level import Caches
@@ -56,6 +57,7 @@ class EmbeddedMesh:
         """Take the environment's settings, completed by the options. Raises SettingsError naming every wrong one."""
         self._options = options
         self._environment = embedded_environment(options, environment)
+        self._access_settings = embedded_settings(self._environment)
         self._gateway_settings = _gateway_settings(options, environment)
         self._server_settings = replace(
             load(ServerSettings, environment, "FLOWLOOM_SERVER_"),
@@ -79,9 +81,13 @@ class EmbeddedMesh:
         descriptors = descriptor_set()
         registry = process_registry()
         self._options.data_directory.mkdir(parents=True, exist_ok=True)
-        self._server = MeshServer(self._server_settings, observe=RpcMetrics(registry), descriptor_set=descriptors)
         self._caches = Caches(load(CacheSettings, self._environment, "FLOWLOOM_CACHE_"), registry, alone=True)
-        self._channels = Channels(local=dict.fromkeys(SERVICES, self._server.local))
+        access = MeshAccess(self._access_settings, service="mesh", descriptor_set=descriptors, caches=self._caches)
+        self._server = MeshServer(
+            self._server_settings, observe=RpcMetrics(registry), descriptor_set=descriptors, access=access.check
+        )
+        self._channels = Channels(local=dict.fromkeys(SERVICES, self._server.local), credentials=access.credentials)
+        access.connect(self._channels)
         around = Surroundings(
             environment=self._environment,
             clock=self._clock,
@@ -89,6 +95,7 @@ class EmbeddedMesh:
             draining=self._server.draining,
             channels=self._channels,
             caches=self._caches,
+            access=access,
         )
         await self._caches.start()
         for name, hosted in SERVICES.items():
@@ -176,6 +183,7 @@ def embedded_environment(options: MeshOptions, environment: Mapping[str, str]) -
         url = options.database_urls.get(name, "")
         if url or key not in completed:
             completed[key] = url or f"sqlite:///{options.data_directory / name}.db"
+    completed.setdefault("FLOWLOOM_ACCESS_MODE", "off")
     if options.manual_jobs:
         completed["FLOWLOOM_ENGINE_JOBS_MANUAL_JOBS"] = "true"
     return completed

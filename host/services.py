@@ -15,9 +15,10 @@ from typing import Final, Protocol, TypeAlias
 import grpc
 from prometheus_client import CollectorRegistry
 
-from engine.service import EngineService, EngineSettings
+from engine.service import EngineService, EngineSettings, FormsNeed
 from forms.service import FormsService, FormsSettings
 from history.service import HistoryService, HistorySettings
+from host.access import MeshAccess
 from identity.service import IdentityService, IdentitySettings
 from mesh.bus.ports import EventBus
 from mesh.cache.two_level import Caches
@@ -50,7 +51,8 @@ class Service(Protocol):
 class Surroundings:
     """What a service is given of its process.
 
-    `caches` are the process's own. `channels` lead to the other services, in process where they are co-hosted. `bus`
+    `access` knows who may do what: whom identity tells of changes, and whom groups are asked of. `caches` are the
+    process's own. `channels` lead to the other services, in process where they are co-hosted. `bus`
     is what consumers read from: the engine's own where it is co-hosted, None where there is none.
     """
 
@@ -60,6 +62,7 @@ class Surroundings:
     draining: asyncio.Event
     channels: Channels
     caches: Caches
+    access: MeshAccess
     bus: EventBus | None = None
 
 
@@ -73,9 +76,19 @@ def _engine(around: Surroundings) -> Service:
         registry=around.registry,
         draining=around.draining,
         caches=around.caches,
+        groups=around.access,
+        forms=_forms_of(around),
     )
     around.bus = engine.bus
     return engine
+
+
+def _forms_of(around: Surroundings) -> FormsNeed | None:
+    """Where forms answers; None where it neither runs here nor has an address."""
+    try:
+        return FormsNeed(channel=around.channels.to("forms"))
+    except LookupError:
+        return None
 
 
 def _forms(around: Surroundings) -> Service:
@@ -88,7 +101,9 @@ def _history(around: Surroundings) -> Service:
 
 
 def _identity(around: Surroundings) -> Service:
-    return IdentityService(load(IdentitySettings, around.environment, "FLOWLOOM_IDENTITY_"), clock=around.clock)
+    # Tokens live by the computer's time, also where a test moves the engine's.
+    settings = load(IdentitySettings, around.environment, "FLOWLOOM_IDENTITY_")
+    return IdentityService(settings, invalidate=around.access.forget)
 
 
 def _bus_for(service: str, around: Surroundings) -> EventBus:

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 
 from gateway.service import Endpoint, GatewaySettings, edge_snapshot, open_edge, read_contract
+from host.access import MeshAccess, shared_settings
 from host.embedded import descriptor_set, process_registry
 from host.services import SERVICES, Hosted, Surroundings
 from mesh.cache.settings import CacheSettings
@@ -43,9 +44,15 @@ async def _serve(name: str, hosted: Hosted, environment: Mapping[str, str]) -> N
     settings = load(ServerSettings, environment, "FLOWLOOM_SERVER_")
     settings = replace(settings, port=settings.port or hosted.port)
     registry = process_registry()
-    server = MeshServer(settings, observe=RpcMetrics(registry), descriptor_set=descriptor_set())
-    channels = Channels(addresses=load(Addresses, environment, "FLOWLOOM_ADDRESS_").given())
     caches = Caches(load(CacheSettings, environment, "FLOWLOOM_CACHE_"), registry, alone=False)
+    access = MeshAccess(shared_settings(environment), service=name, descriptor_set=descriptor_set(), caches=caches)
+    server = MeshServer(settings, observe=RpcMetrics(registry), descriptor_set=descriptor_set(), access=access.check)
+    channels = Channels(
+        local={name: server.local},
+        addresses=load(Addresses, environment, "FLOWLOOM_ADDRESS_").given(),
+        credentials=access.credentials,
+    )
+    access.connect(channels)
     service = hosted.build(
         Surroundings(
             environment=environment,
@@ -54,6 +61,7 @@ async def _serve(name: str, hosted: Hosted, environment: Mapping[str, str]) -> N
             draining=server.draining,
             channels=channels,
             caches=caches,
+            access=access,
         )
     )
     signalled = asyncio.ensure_future(until_signalled())

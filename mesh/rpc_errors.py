@@ -85,7 +85,8 @@ def status_of(refused: DomainError) -> status_pb2.Status:
             break
     status.details.add().Pack(info)
     if refused.violations:
-        status.details.add().Pack(_bad_request(refused.violations))
+        # What the facts leave is theirs too: a form has many fields, and its refusal few facts.
+        status.details.add().Pack(_bad_request(refused.violations, MAX_VIOLATIONS_BYTES + max(left, 0)))
     wait_seconds = refused.retry_after_seconds
     if wait_seconds is None and refused.status is Status.UNAVAILABLE:
         wait_seconds = UNAVAILABLE_RETRY_SECONDS
@@ -136,9 +137,8 @@ def cut(text: str, max_bytes: int) -> str:
     return encoded[: max(max_bytes - 3, 0)].decode(errors="ignore") + "…"
 
 
-def _bad_request(violations: tuple[FieldViolation, ...]) -> error_details_pb2.BadRequest:
+def _bad_request(violations: tuple[FieldViolation, ...], left: int) -> error_details_pb2.BadRequest:
     request = error_details_pb2.BadRequest()
-    left = MAX_VIOLATIONS_BYTES
     for violation in violations:
         found = request.field_violations.add()
         found.field = cut(violation.field, 100)

@@ -82,11 +82,11 @@ class MeshServer:
         """`observe` is told of every call; `interceptors` see each call first; `descriptor_set` is for reflection.
 
         `access` decides who may call. Without it everybody may, so the server must listen where nobody else comes:
-        raises ValueError for an address that is not a loopback one.
+        raises RuntimeError for an address that is not a loopback one.
         """
         self._is_open = access is None or isinstance(access, OpenAccess)
         if self._is_open and not is_loopback(settings.host):
-            raise ValueError(
+            raise RuntimeError(
                 f"expected to listen on loopback only while access is off (FLOWLOOM_ACCESS_MODE), found {settings.host}"
             )
         self._settings = settings

@@ -1,5 +1,7 @@
 """Deploying: files in, definitions out, all of it in one transaction or none of it. And taking deployments away."""
 
+from __future__ import annotations
+
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -11,6 +13,7 @@ import msgspec
 from engine.app.archives import DeploymentLimits, File
 from engine.app.asking import RightsOfCaller, nobody_asks
 from engine.app.definitions import DefinitionCache
+from engine.app.form_deployments import FormDeployments, is_form
 from engine.app.models import MAX_NAME, Model, SyntaxCheck, compile_stored, gather, placed, read_models, record_of
 from engine.app.repository import (
     Commands,
@@ -45,6 +48,15 @@ class Deploy:
     request_id: str = ""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Read:
+    """A deployment that was read and is not stored yet."""
+
+    files: Sequence[File]
+    models: Sequence[Model]
+    deployment: DeploymentRecord
+
+
 class Deployments:
     """Deploys and deletes."""
 
@@ -59,6 +71,7 @@ class Deployments:
         new_id: Callable[[], str],
         limits: DeploymentLimits | None = None,
         syntax_error: SyntaxCheck | None = None,
+        forms: FormDeployments | None = None,
         rights: RightsOfCaller = nobody_asks,
     ) -> None:
         """`rights` bind whoever asks: they delete what they see."""
@@ -71,15 +84,30 @@ class Deployments:
         self._new_id = new_id
         self._limits = limits or DeploymentLimits()
         self._syntax_error = syntax_error
+        self._forms = forms or FormDeployments(None)
 
     async def deploy(self, ask: Deploy) -> DeploymentRecord:
         """Deploy files; every executable process among them becomes the next version of its key and tenant.
 
         Raises Refused, nothing being deployed: INVALID_ARGUMENT (no file, a name twice, a model that cannot run, a key
-        twice, a message that starts another process), RESOURCE_EXHAUSTED beyond a limit.
+        twice, a message that starts another process), RESOURCE_EXHAUSTED beyond a limit. Raises InvalidArgument, the
+        same way, with everything that is wrong with the forms among the files, Unavailable if nobody can tell now.
         """
         _check_texts(name=ask.name, key=ask.key, category=ask.category, tenant_id=ask.tenant_id)
-        return await asyncio.to_thread(self._deploy, ask)
+        read = await asyncio.to_thread(self._read, ask)
+        has_forms = await self._forms.prepare(read.deployment, read.files)
+        try:
+            found = await asyncio.to_thread(self._deploy, ask, read)
+        except Refused:
+            if has_forms:
+                await self._forms.discard(read.deployment.id)
+            raise
+        if has_forms and found.id == read.deployment.id:
+            await self._forms.confirm(found.id)
+        elif has_forms:
+            # A repeated request, or a duplicate: there is another deployment, which has its forms.
+            await self._forms.discard(read.deployment.id)
+        return found
 
     async def delete(self, deployment_id: str, *, cascade: bool, user_id: str = "", request_id: str = "") -> None:
         """Delete a deployment and its definitions; the versions before them take their start events back.
@@ -91,34 +119,39 @@ class Deployments:
             if cascade:
                 await self._delete_instances(deployment_id, user_id)
             try:
-                await asyncio.to_thread(self._delete, deployment_id, request_id)
+                had_forms = await asyncio.to_thread(self._delete, deployment_id, request_id)
             except Refused as refused:
                 if not cascade or refused.reason != "deployment-in-use":
                     raise
             else:
+                if had_forms:
+                    await self._forms.discard(deployment_id)
                 return
         raise _in_use(deployment_id, "new ones were started while the others were being deleted")
 
     # --- deploying, in a thread ---------------------------------------------------------------------------------------
 
-    def _deploy(self, ask: Deploy) -> DeploymentRecord:
+    def _read(self, ask: Deploy) -> _Read:
         files = gather(ask.files, self._limits)
         models = read_models(files, self._registry, self._limits.model, self._syntax_error)
-        now = self._now()
         deployment = DeploymentRecord(
             id=self._new_id(),
             name=ask.name,
             category=ask.category,
             key=ask.key,
             tenant_id=ask.tenant_id,
-            deployed_at=now,
+            deployed_at=self._now(),
         )
-        unique = [self._new_id() for _ in models]
+        return _Read(files=files, models=models, deployment=deployment)
+
+    def _deploy(self, ask: Deploy, read: _Read) -> DeploymentRecord:
+        deployment, now = read.deployment, read.deployment.deployed_at
+        unique = [self._new_id() for _ in read.models]
 
         def work(unit: RepositoryUnit) -> Reply:
-            former = _duplicate(unit, ask, files) if ask.skip_duplicate else None
+            former = _duplicate(unit, ask, read.files) if ask.skip_duplicate else None
             if former is None:
-                _Deploying(unit, now, self._new_id).add(deployment, files, models, unique)
+                _Deploying(unit, now, self._new_id).add(deployment, read.files, read.models, unique)
             return {"deployment": msgspec.to_builtins(former or deployment)}
 
         reply = self._store.write(work, ask.request_id, "deploy")
@@ -127,7 +160,8 @@ class Deployments:
 
     # --- deleting -----------------------------------------------------------------------------------------------------
 
-    def _delete(self, deployment_id: str, request_id: str) -> None:
+    def _delete(self, deployment_id: str, request_id: str) -> bool:
+        """Delete it; says whether there were forms in it."""
         now = self._now()
         rights = self._rights()
 
@@ -141,12 +175,14 @@ class Deployments:
             if unit.has_instances(ids):
                 raise _in_use(deployment_id, "some")
             latest = [record for record in records if unit.latest(record.key, record.tenant_id) == record]
+            had_forms = any(is_form(name) for name in unit.resource_names(deployment_id))
             unit.drop_deployment(deployment_id, ids)
             self._restore(unit, latest, now)
-            return {"deleted": deployment_id}
+            return {"deleted": deployment_id, "forms": had_forms}
 
-        self._store.write(work, request_id, f"delete deployment {deployment_id}")
+        reply = self._store.write(work, request_id, f"delete deployment {deployment_id}")
         self._definitions.changed()
+        return bool(reply.get("forms"))
 
     def _restore(self, unit: RepositoryUnit, gone: Sequence[DefinitionRecord], now: datetime) -> None:
         """Give the start events back to the versions that are the latest again."""

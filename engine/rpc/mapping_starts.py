@@ -8,11 +8,11 @@ from flowloom.engine.v1 import process_instance_pb2
 from flowloom.engine.v1 import runtime_service_pb2 as pb
 
 from engine.app.correlation import CorrelateAsk, Correlated
+from engine.app.form_submissions import StartSubmission
 from engine.app.instance_changes import MigrationTarget
 from engine.app.signalling import SignalAsk
 from engine.app.starting import StartAsk, Started
 from engine.kernel.state import COMPLETED
-from engine.kernel.values import STRING, Variable
 from engine.rpc import mapping_lists
 from engine.rpc.context import PROCESS_MANAGE, named_user, own_tenant, tenant_asked
 from engine.rpc.errors import invalid_request
@@ -23,15 +23,11 @@ Starts: TypeAlias = pb.StartProcessInstanceRequest
 
 
 def start(request: Starts, caller: str) -> StartAsk:
-    """Return what is asked. Raises InvalidArgument for a bad variable.
+    """Return what is asked, but for what was written into a start form.
 
-    The fields of a start form become variables like the others, and the outcome becomes the variable of that name.
+    Raises InvalidArgument for a bad variable.
     """
     variables = read_variables(request.variables) if request.variables else {}
-    if request.start_form_variables:
-        variables |= read_variables(request.start_form_variables, "start_form_variables")
-    if request.outcome:
-        variables["outcome"] = Variable(STRING, request.outcome)
     transient = request.transient_variables
     return StartAsk(
         definition_id=request.process_definition_id,
@@ -54,6 +50,14 @@ def start(request: Starts, caller: str) -> StartAsk:
         reference_type=request.reference_type,
         request_id=request.request_id,
     )
+
+
+def start_submission(request: Starts, ask: StartAsk) -> StartSubmission | None:
+    """Return what was written into the start form; None if nothing was. Raises InvalidArgument for a bad variable."""
+    if not request.start_form_variables and not request.outcome:
+        return None
+    values = read_variables(request.start_form_variables, "start_form_variables")
+    return StartSubmission(ask=ask, values=values, outcome=request.outcome)
 
 
 def started(found: Started) -> process_instance_pb2.ProcessInstance:

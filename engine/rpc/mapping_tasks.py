@@ -11,6 +11,7 @@ import msgspec
 from flowloom.engine.v1 import task_service_pb2 as pb
 from google.protobuf import timestamp_pb2
 
+from engine.app.form_submissions import TaskSubmission
 from engine.app.queries import TaskView
 from engine.kernel import commands as cmd
 from engine.kernel.commands import Command
@@ -24,6 +25,7 @@ from mesh.access import current_principal
 Change: TypeAlias = str | int | datetime | None
 TaskFields: TypeAlias = pb.UpdateTaskRequest | pb.BulkUpdateTasksRequest | pb.CreateTaskRequest
 
+COMPLETE: Final = "complete"
 DELEGATION_STATES: Final = ("pending", "resolved")
 _TEXTS: Final = MappingProxyType(
     {
@@ -71,6 +73,22 @@ def complete(request: pb.CompleteTaskRequest | pb.ExecuteTaskActionRequest, user
     )
 
 
+def submission(request: pb.CompleteTaskRequest | pb.ExecuteTaskActionRequest, user_id: str) -> TaskSubmission | None:
+    """Return the completion with a form; None without one. Raises InvalidArgument for a bad variable."""
+    if not request.form_definition_id:
+        return None
+    globals_, locals_ = read_scoped(request.variables, GLOBAL)
+    return TaskSubmission(
+        task_id=request.task_id,
+        form_definition_id=request.form_definition_id,
+        outcome=request.outcome,
+        values={**globals_, **locals_},
+        transient_variables=read_variables(request.transient_variables, "transient_variables"),
+        user_id=user_id,
+        request_id=request.request_id,
+    )
+
+
 def claim(request: pb.ClaimTaskRequest | pb.ExecuteTaskActionRequest, user_id: str) -> cmd.ClaimTask:
     """Return the command; an absent assignee unclaims, as in Flowable."""
     return cmd.ClaimTask(user_id=user_id, task_id=request.task_id, assignee=request.assignee)
@@ -100,7 +118,7 @@ def assign(request: pb.AssignTaskRequest, user_id: str) -> cmd.UpdateTask:
 
 
 _ACTIONS: Final[Mapping[str, Callable[[pb.ExecuteTaskActionRequest, str], Command]]] = MappingProxyType(
-    {"complete": complete, "claim": claim, "unclaim": unclaim, "delegate": delegate, "resolve": resolve}
+    {COMPLETE: complete, "claim": claim, "unclaim": unclaim, "delegate": delegate, "resolve": resolve}
 )
 
 

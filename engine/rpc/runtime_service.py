@@ -21,6 +21,7 @@ from google.protobuf import struct_pb2
 from google.rpc import status_pb2
 
 from engine.app.correlation import Correlation
+from engine.app.form_submissions import FormSubmissions, plainly
 from engine.app.instance_changes import InstanceChanges
 from engine.app.queries import (
     ActivityInstanceFilter,
@@ -60,7 +61,10 @@ class RuntimeService(runtime_service_pb2_grpc.RuntimeServiceServicer):
         correlation: Correlation,
         queries: RuntimeQueries,
         terms: StreamTerms | None = None,
+        submissions: FormSubmissions | None = None,
     ) -> None:
+        """Without `submissions` what is written into start forms are variables."""
+        self._submissions = submissions
         self._starting = starting
         self._changes = changes
         self._variables = variables
@@ -74,7 +78,7 @@ class RuntimeService(runtime_service_pb2_grpc.RuntimeServiceServicer):
     async def StartProcessInstance(
         self, request: pb.StartProcessInstanceRequest, context: RpcContext
     ) -> process_instance_pb2.ProcessInstance:
-        return starts.started(await self._starting.start(starts.start(request, caller_of(context))))
+        return await self._start(request, caller_of(context))
 
     async def StartProcessInstances(
         self, requests: AsyncIterator[pb.StartProcessInstancesRequest], context: RpcContext
@@ -83,8 +87,8 @@ class RuntimeService(runtime_service_pb2_grpc.RuntimeServiceServicer):
 
         async def carry_out(command: pb.StartCommand) -> pb.StartResult:
             check_request_id(command.start)
-            started = await self._starting.start(starts.start(command.start, caller))
-            return pb.StartResult(correlation=command.correlation, process_instance=starts.started(started))
+            started = await self._start(command.start, caller)
+            return pb.StartResult(correlation=command.correlation, process_instance=started)
 
         def refuse(command: pb.StartCommand, status: status_pb2.Status) -> pb.StartResult:
             return pb.StartResult(correlation=command.correlation, error=status)
@@ -93,6 +97,17 @@ class RuntimeService(runtime_service_pb2_grpc.RuntimeServiceServicer):
         async with aclosing(stream.answers(message.commands async for message in requests)) as answers:
             async for results in answers:
                 yield pb.StartProcessInstancesResponse(results=results)
+
+    async def _start(
+        self, request: pb.StartProcessInstanceRequest, caller: str
+    ) -> process_instance_pb2.ProcessInstance:
+        ask = starts.start(request, caller)
+        submission = starts.start_submission(request, ask)
+        if submission is None:
+            return starts.started(await self._starting.start(ask))
+        if self._submissions is None:
+            return starts.started(await self._starting.start(plainly(submission)))
+        return starts.started(await self._submissions.start(submission))
 
     async def GetProcessInstance(
         self, request: pb.GetProcessInstanceRequest, context: RpcContext

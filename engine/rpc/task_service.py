@@ -14,6 +14,8 @@ from google.api import httpbody_pb2
 from google.rpc import status_pb2
 
 from engine.app.asking import NoGroups, UserGroups
+from engine.app.form_data import no_forms_service
+from engine.app.form_submissions import FormSubmissions
 from engine.app.open_tasks import TaskLists
 from engine.app.queries import TaskFilter, TaskQueries
 from engine.app.standalone import TaskCommands
@@ -45,11 +47,16 @@ class TaskService(task_service_pb2_grpc.TaskServiceServicer):
         queries: TaskQueries,
         terms: StreamTerms | None = None,
         groups: UserGroups | None = None,
+        submissions: FormSubmissions | None = None,
         task_lists: TaskLists | None = None,
     ) -> None:
-        """`groups` tells the groups of users that lists ask for; `task_lists` answers lists, by default `queries`."""
+        """`groups` tells the groups of users that lists ask for; `task_lists` answers lists, by default `queries`.
+
+        Without `submissions` no task can be completed with a form.
+        """
         self._lists = task_lists or queries
         self._groups = groups or NoGroups()
+        self._submissions = submissions
         self._commands = commands
         self._variables = variables
         self._remarks = remarks
@@ -102,13 +109,24 @@ class TaskService(task_service_pb2_grpc.TaskServiceServicer):
         self, request: pb.ExecuteTaskActionRequest, context: RpcContext
     ) -> pb.ExecuteTaskActionResponse:
         command = mapping.action(request, caller_of(context))
-        await self._commands.submit(command, request_id=request.request_id)
+        if request.form_definition_id and request.action == mapping.COMPLETE:
+            await self._complete(request, command.user_id)
+        else:
+            await self._commands.submit(command, request_id=request.request_id)
         return pb.ExecuteTaskActionResponse()
 
     async def CompleteTask(self, request: pb.CompleteTaskRequest, context: RpcContext) -> pb.CompleteTaskResponse:
-        command = mapping.complete(request, named_user(request.user_id, TASK_MANAGE))
-        await self._commands.submit(command, request_id=request.request_id)
+        await self._complete(request, named_user(request.user_id, TASK_MANAGE))
         return pb.CompleteTaskResponse()
+
+    async def _complete(self, request: pb.CompleteTaskRequest | pb.ExecuteTaskActionRequest, user_id: str) -> None:
+        submission = mapping.submission(request, user_id)
+        if submission is None:
+            await self._commands.submit(mapping.complete(request, user_id), request_id=request.request_id)
+        elif self._submissions is None:
+            raise no_forms_service()
+        else:
+            await self._submissions.complete(submission)
 
     async def CompleteTasks(
         self, requests: AsyncIterator[pb.CompleteTasksRequest], context: RpcContext
@@ -116,8 +134,7 @@ class TaskService(task_service_pb2_grpc.TaskServiceServicer):
         async def carry_out(command: pb.CompleteCommand) -> pb.CompleteResult:
             asked = command.complete
             check_request_id(asked)
-            user_id = named_user(asked.user_id, TASK_MANAGE)
-            await self._commands.submit(mapping.complete(asked, user_id), request_id=asked.request_id)
+            await self._complete(asked, named_user(asked.user_id, TASK_MANAGE))
             return pb.CompleteResult(correlation=command.correlation)
 
         def refuse(command: pb.CompleteCommand, status: status_pb2.Status) -> pb.CompleteResult:

@@ -11,12 +11,14 @@ from host.cli import (
     check,
     claim,
     complete,
+    credentials,
     definitions,
     demo,
     deploy,
     forms,
     instances,
     jobs,
+    login,
     message,
     migrate,
     serve,
@@ -42,6 +44,9 @@ PROCESSES: Final = "Processes"
 PEOPLE: Final = "Tasks"
 OPERATIONS: Final = "Operations"
 
+app.callback()(credentials.remember)
+app.command("login", rich_help_panel=MESH)(login.login)
+app.command("logout", rich_help_panel=MESH)(login.logout)
 app.command("up", rich_help_panel=MESH)(up.up)
 app.command("serve", rich_help_panel=MESH)(serve.serve)
 app.command("demo", rich_help_panel=MESH)(demo.demo)

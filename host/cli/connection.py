@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterable, Awaitable, Callable
+import contextlib
+from collections.abc import AsyncIterable, Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from typing import Annotated, Final, TypeVar
 
@@ -16,7 +17,10 @@ from flowloom.engine.v1.task_service_pb2_grpc import TaskServiceStub
 from flowloom.forms.v1.form_repository_service_pb2_grpc import FormRepositoryServiceStub
 from flowloom.history.v1.history_service_pb2_grpc import HistoryServiceStub
 
+from host.cli import sessions
+from host.cli.credentials import NO_SESSION, bearer, given
 from host.cli.output import complain
+from mesh.access.calling import carrying
 from mesh.ids import IdSource
 from mesh.rpc_errors import refusal_in
 
@@ -46,11 +50,22 @@ class Mesh:
 
 def ask(target: str, call: Callable[[Mesh], Awaitable[T]]) -> T:
     """Return what the call answers. A refusal is printed as one line, and the command ends with exit code 1."""
-    try:
+    with explained(target):
         return asyncio.run(_within(target, call))
+    raise AssertionError("unreachable: what is explained ends the command")
+
+
+@contextlib.contextmanager
+def explained(target: str) -> Iterator[None]:
+    """Print what goes wrong inside as one line, and end the command with exit code 1."""
+    try:
+        yield
+        return
     except grpc.aio.AioRpcError as failed:
         refused = refusal_in(failed)
-        if refused is not None:
+        if failed.code() is grpc.StatusCode.UNAUTHENTICATED and not _has_credentials(target):
+            complain("not-logged-in", f"expected somebody to be logged in at {target}, found nobody: {NO_SESSION}")
+        elif refused is not None:
             complain(refused.reason, refused.message)
         elif failed.code() is grpc.StatusCode.UNAVAILABLE:
             complain("unavailable", f"expected a mesh at {target}, found none that answers ({failed.details()})")
@@ -60,7 +75,13 @@ def ask(target: str, call: Callable[[Mesh], Awaitable[T]]) -> T:
             complain(failed.code().name.lower().replace("_", "-"), failed.details() or "no message")
     except TimeoutError:
         complain("timeout", f"expected an answer from {target} within {CALL_SECONDS:.0f} s, found none")
+    except sessions.SignedOut:
+        complain("session-over", f"expected an open session with {target}, found it over: {NO_SESSION}")
     raise typer.Exit(1)
+
+
+def _has_credentials(target: str) -> bool:
+    return bool(given.token or given.user) or sessions.is_kept(target)
 
 
 async def gathered(stream: AsyncIterable[T]) -> list[T]:
@@ -78,7 +99,13 @@ async def _within(target: str, call: Callable[[Mesh], Awaitable[T]]) -> T:
         ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
         ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
     )
-    async with grpc.aio.insecure_channel(target, options=options) as channel, asyncio.timeout(CALL_SECONDS):
+    async with asyncio.timeout(CALL_SECONDS), grpc.aio.insecure_channel(target, options=options) as asking:
+        token = await bearer(target, asking)
+        metadata = (("authorization", f"Bearer {token}"),) if token else ()
+    async with (
+        asyncio.timeout(CALL_SECONDS),
+        grpc.aio.insecure_channel(target, options=options, interceptors=carrying(lambda: metadata)) as channel,
+    ):
         return await call(
             Mesh(
                 repository=RepositoryServiceStub(channel),

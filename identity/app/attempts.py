@@ -43,7 +43,11 @@ class Throttle:
         if wait_seconds > 0:
             return wait_seconds
         for (kind, subject), attempts in known.items():
-            work.counts.put(kind, subject, with_another(self._policies[kind], attempts, now))
+            counted = with_another(self._policies[kind], attempts, now)
+            if attempts is None:
+                work.counts.add(kind, subject, counted)
+            else:
+                work.counts.put(kind, subject, counted)
         return 0.0
 
     def succeeded(self, work: Work, source: Source) -> None:

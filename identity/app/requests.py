@@ -11,7 +11,8 @@ import msgspec
 
 from identity.app.authority import Caller
 from identity.app.ports import Work
-from mesh.errors import FieldViolation, InvalidArgument
+from mesh.db.errors import TransactionConflict
+from mesh.errors import DomainError, FieldViolation, InvalidArgument
 
 A = TypeVar("A")
 
@@ -33,14 +34,20 @@ def request_key(caller: Caller, method: str, request_id: str) -> str:
 def once(work: Work, request: str, now: datetime, kind: type[A], do: Callable[[], A], user_id: str = "") -> A:
     """Do it unless it was done; either way its answer. `user_id`: whose personal data the answer holds.
 
-    Two at once: the second one's transaction meets the first one's row, runs anew and finds it.
+    Two at once: the second one's transaction meets what the first one did, runs anew and finds its answer.
     """
     if not request:
         return do()
     known = work.answers.find(request)
     if known is not None:
         return msgspec.json.decode(known, type=kind)
-    answer = do()
+    try:
+        answer = do()
+    except DomainError as refusal:
+        # Perhaps the first one has committed since we looked, and that it did what is asked is why it is refused now.
+        if work.answers.find(request) is None:
+            raise
+        raise TransactionConflict(f"request answered meanwhile: {refusal.reason}") from refusal
     work.answers.put(request, msgspec.json.encode(answer).decode(), user_id, now)
     return answer
 

@@ -10,8 +10,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import pairwise
+from typing import Final
 
 import msgspec
+
+SKEW_SECONDS: Final = 60
+"""How much later than by our clock another process may still sign with the key before."""
 
 
 class SigningKey(msgspec.Struct, frozen=True, kw_only=True):
@@ -56,7 +60,7 @@ def plan(keys: Sequence[SigningKey], rotation: Rotation, now: datetime) -> Plan:
     drop = [
         key.kid
         for key, later in pairwise(keys)
-        if now > later.signs_from + timedelta(seconds=max(key.token_seconds, rotation.token_seconds))
+        if now > later.signs_from + timedelta(seconds=max(key.token_seconds, rotation.token_seconds) + SKEW_SECONDS)
     ]
     return Plan(make_from=make_from, drop=tuple(drop))
 

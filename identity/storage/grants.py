@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Connection, Select, delete, func, insert, or_, select, union, update
+from sqlalchemy import Connection, Select, delete, func, insert, select, union, update
 
 from identity.model.people import Group, Membership, Privilege, User
 from identity.model.permissions import ALL, Permissions
@@ -182,8 +182,12 @@ class SqlPrivileges:
             .join(tables.group_privilege, _of_group.group_id == _member.group_id)
             .where(_of_group.privilege_id == of_all)
         )
-        statement = select(func.count()).where(
-            _user.disabled.is_(False), or_(_user.id.in_(by_themselves), _user.id.in_(by_group))
+        holders = union(by_themselves, by_group).subquery()
+        statement = (
+            select(func.count())
+            .select_from(holders)
+            .join(tables.user, _user.id == holders.c.user_id)
+            .where(_user.disabled.is_(False))
         )
         return int(self._connection.execute(statement).scalar_one())
 

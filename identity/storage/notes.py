@@ -25,9 +25,13 @@ class SqlCounts:
         row = rows.one(self._connection, statement, lock=True)
         return None if row is None else Attempts(count=row[0], last_at=row[1], blocked_until=row[2])
 
+    def add(self, kind: str, subject: str, attempts: Attempts) -> None:
+        values = {"kind": kind, "subject": subject, **_columns(attempts)}
+        self._connection.execute(insert(tables.attempts).values(values))
+
     def put(self, kind: str, subject: str, attempts: Attempts) -> None:
-        values = {"count": attempts.count, "last_at": attempts.last_at, "blocked_until": attempts.blocked_until}
-        rows.put(self._connection, tables.attempts, {"kind": kind, "subject": subject, **values})
+        statement = update(tables.attempts).where(*_same(kind, subject)).values(_columns(attempts))
+        self._connection.execute(statement)
 
     def drop(self, kind: str, subject: str) -> int:
         return self._connection.execute(delete(tables.attempts).where(*_same(kind, subject))).rowcount
@@ -82,6 +86,10 @@ class SqlAnswers:
 
     def sweep(self, before: datetime) -> int:
         return rows.sweep(self._connection, tables.answer.c.request, tables.answer.c.answered_at < before)
+
+
+def _columns(attempts: Attempts) -> dict[str, Any]:
+    return {"count": attempts.count, "last_at": attempts.last_at, "blocked_until": attempts.blocked_until}
 
 
 def _same(kind: str, subject: str) -> tuple[Any, ...]:

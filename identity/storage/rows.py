@@ -35,7 +35,10 @@ def one(connection: Connection, statement: Select[Any], *, lock: bool = False) -
 
 
 def put(connection: Connection, table: Table, values: Mapping[str, Any]) -> None:
-    """Insert a row, or change the one with its primary key."""
+    """Insert a row, or change the one with its primary key.
+
+    Only under a lock of what the row belongs to: of two at once the second one would overwrite what it has not read.
+    """
     keys = [column.name for column in table.primary_key.columns]
     others = {name: value for name, value in values.items() if name not in keys}
     same = and_(*(table.c[name] == values[name] for name in keys))

@@ -45,8 +45,12 @@ class Credentials:
 
     def interceptors(self, *, as_service: bool = False) -> tuple[grpc.aio.ClientInterceptor, ...]:
         """Return what adds these credentials, and the ids of the request, to every call of a channel."""
-        chosen = self.of_service if as_service else self.of_caller
-        return (_UnaryUnary(chosen), _UnaryStream(chosen))
+        return carrying(self.of_service if as_service else self.of_caller)
+
+
+def carrying(credentials: Callable[[], tuple[Metadatum, ...]]) -> tuple[grpc.aio.ClientInterceptor, ...]:
+    """Return what adds credentials, asked for at each call, to every call of a channel that does not bring its own."""
+    return tuple(kind(credentials) for kind in (_UnaryUnary, _UnaryStream, _StreamUnary, _StreamStream))
 
 
 class _Adding:
@@ -78,3 +82,13 @@ class _UnaryUnary(_Adding, grpc.aio.UnaryUnaryClientInterceptor):
 class _UnaryStream(_Adding, grpc.aio.UnaryStreamClientInterceptor):
     async def intercept_unary_stream(self, continuation: Any, client_call_details: Any, request: Any) -> Any:
         return await continuation(self._added(client_call_details), request)
+
+
+class _StreamUnary(_Adding, grpc.aio.StreamUnaryClientInterceptor):
+    async def intercept_stream_unary(self, continuation: Any, client_call_details: Any, request_iterator: Any) -> Any:
+        return await continuation(self._added(client_call_details), request_iterator)
+
+
+class _StreamStream(_Adding, grpc.aio.StreamStreamClientInterceptor):
+    async def intercept_stream_stream(self, continuation: Any, client_call_details: Any, request_iterator: Any) -> Any:
+        return await continuation(self._added(client_call_details), request_iterator)

@@ -46,6 +46,8 @@ def running_engine(database_url: str, environment: Mapping[str, str] | None = No
     settings = {
         "FLOWLOOM_SERVER_PORT": str(port),
         "FLOWLOOM_SERVER_LAME_DUCK_SECONDS": "0",
+        # This is about the engine alone: nobody logs in.
+        "FLOWLOOM_ACCESS_MODE": "off",
         "FLOWLOOM_ENGINE_DATABASE_URL": database_url,
     }
     with tempfile.TemporaryDirectory(prefix="flowloom-bench-") as folder:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from engine.kernel.definition import ElementKind, Family, Node
+from engine.kernel.form_properties import FormProperty, read_form_properties
 from engine.kernel.here import Here
 from engine.kernel.reading import Problem, Reader, Source
 
@@ -15,12 +16,14 @@ class StartEvent:
 
     initiator: str = ""
     form_key: str = ""
+    form_properties: tuple[FormProperty, ...] = ()
 
 
 def _read(source: Source, reader: Reader) -> StartEvent:
-    del reader
     return StartEvent(
-        initiator=source.extension.get("initiator", ""), form_key=source.extension.get("formKey", "").strip()
+        initiator=source.extension.get("initiator", ""),
+        form_key=source.extension.get("formKey", "").strip(),
+        form_properties=read_form_properties(source, reader),
     )
 
 

@@ -10,6 +10,7 @@ from engine.kernel import events as ev
 from engine.kernel.definition import ElementKind, Family
 from engine.kernel.durations import parse_duration, parse_moment
 from engine.kernel.expression import Expression, ExpressionError
+from engine.kernel.form_properties import FormProperty, read_form_properties
 from engine.kernel.here import Here, to_text
 from engine.kernel.listeners import ALL, ASSIGNMENT, CREATE, TASK_EVENTS, Listener, of_event, read_listeners, run
 from engine.kernel.reading import Reader, Source
@@ -36,6 +37,7 @@ class UserTask:
     task_id_variable: str = ""
     completer_variable: str = ""
     listeners: tuple[Listener, ...] = ()
+    form_properties: tuple[FormProperty, ...] = ()
     raw: dict[str, str] = field(default_factory=dict)
 
     def texts(self, here: Here) -> dict[str, str]:
@@ -74,6 +76,7 @@ def _read(source: Source, reader: Reader) -> UserTask:
         task_id_variable=extension.get("taskIdVariableName", ""),
         completer_variable=extension.get("taskCompleterVariableName", ""),
         listeners=read_listeners(source, reader, "taskListener", TASK_EVENTS, ALL),
+        form_properties=read_form_properties(source, reader),
         raw={
             "name": name,
             "description": documentation,

@@ -54,6 +54,8 @@ def _running_engine(url: str, port: int, log: Path) -> Iterator[None]:
         "FLOWLOOM_ENGINE_DATABASE_URL": url,
         "FLOWLOOM_SERVER_PORT": str(port),
         "FLOWLOOM_SERVER_LAME_DUCK_SECONDS": "0",
+        # This is about the engine alone: nobody logs in.
+        "FLOWLOOM_ACCESS_MODE": "off",
     }
     with log.open("wb") as output:
         process = subprocess.Popen(

@@ -94,7 +94,7 @@ def test_a_handler_that_looks_methods_up_by_itself_serves_none_without_a_rule() 
 @pytest.mark.parametrize("host", ["0.0.0.0", "10.1.2.3", "example.org", "[::]", "::"])
 def test_a_server_with_access_off_listens_to_nobody_else(host: str) -> None:
     for access in (None, OpenAccess()):
-        with pytest.raises(ValueError, match="loopback"):
+        with pytest.raises(RuntimeError, match="loopback"):
             MeshServer(ServerSettings(host=host), access=access)
 
 
