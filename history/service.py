@@ -15,6 +15,7 @@ from typing import Final
 
 import grpc
 from flowloom.history.v1 import (
+    archive_service_pb2_grpc,
     history_log_service_pb2_grpc,
     history_service_pb2_grpc,
     search_service_pb2_grpc,
@@ -23,18 +24,23 @@ from flowloom.history.v1 import (
 from prometheus_client import CollectorRegistry
 from sqlalchemy import func, select
 
+from history.app.archiving import Archive
 from history.app.deleting import Deleting
 from history.app.recording import Recorder
 from history.app.searching import Searching
 from history.app.statistics import Statistics
 from history.effects.consumer import Consumer
+from history.effects.parquet import ParquetFiles
+from history.jobs.archiving import Archiving
 from history.jobs.lag import LagGauge
+from history.rpc.archive_service import ArchiveServicer
 from history.rpc.history_service import HistoryServicer
 from history.rpc.log_service import HistoryLogServicer
 from history.rpc.search_service import SearchServicer
 from history.rpc.statistics_service import StatisticsServicer
 from history.settings import HistorySettings
 from history.storage import migrate, tables
+from history.storage.archive import ArchiveRows
 from history.storage.comments import CommentStore
 from history.storage.log_queries import LogAnswers
 from history.storage.queries import Queries
@@ -52,6 +58,7 @@ from mesh.outbox import in_database
 __all__ = ["SERVICES", "HistoryService", "HistorySettings"]
 
 SERVICES: Final = (
+    "flowloom.history.v1.ArchiveService",
     "flowloom.history.v1.HistoryLogService",
     "flowloom.history.v1.HistoryService",
     "flowloom.history.v1.SearchService",
@@ -87,11 +94,22 @@ class HistoryService:
         self._logs = HistoryLogServicer(queries, LogAnswers(self._database), CommentStore(self._store, clock, ids))
         self._statistics = StatisticsServicer(Statistics(StatisticsAnswers(self._database), clock))
         self._search = SearchServicer(Searching(TermIndex(self._database), queries))
+        self.archive = Archive(
+            ArchiveRows(self._store, self._database, clock, with_terms=True),
+            ParquetFiles(settings.archive) if settings.archive.url else None,
+            clock,
+            ids,
+            instances_per_file=settings.archive.instances_per_file,
+            orphan_seconds=settings.archive.orphan_seconds,
+        )
+        self._archive = ArchiveServicer(self.archive, clock)
+        self._archiving = Archiving(self.archive, settings.archive.look_seconds)
         self._lag = LagGauge(self._measure, settings.lag_interval_seconds, registry)
         self._subscription: Subscription | None = None
 
     def add_to(self, server: grpc.aio.Server) -> None:
         """Serve the contract there."""
+        archive_service_pb2_grpc.add_ArchiveServiceServicer_to_server(self._archive, server)
         history_service_pb2_grpc.add_HistoryServiceServicer_to_server(self._servicer, server)
         history_log_service_pb2_grpc.add_HistoryLogServiceServicer_to_server(self._logs, server)
         statistics_service_pb2_grpc.add_StatisticsServiceServicer_to_server(self._statistics, server)
@@ -112,10 +130,12 @@ class HistoryService:
             applied_sequence=await self._applied_sequence(),
         )
         self._lag.start()
+        self._archiving.start()
 
     async def stop(self) -> None:
         """Let the batch under way end, take no more, and close the database."""
         await self._lag.stop()
+        await self._archiving.stop()
         if self._subscription is not None:
             await self._subscription.stop()
             self._subscription = None

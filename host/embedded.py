@@ -183,6 +183,7 @@ def embedded_environment(options: MeshOptions, environment: Mapping[str, str]) -
         url = options.database_urls.get(name, "")
         if url or key not in completed:
             completed[key] = url or f"sqlite:///{options.data_directory / name}.db"
+    completed.setdefault("FLOWLOOM_NOTIFY_MAIL_FOLDER", str(options.data_directory / "mail"))
     completed.setdefault("FLOWLOOM_ACCESS_MODE", "off")
     if options.manual_jobs:
         completed["FLOWLOOM_ENGINE_JOBS_MANUAL_JOBS"] = "true"

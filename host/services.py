@@ -25,6 +25,7 @@ from mesh.cache.two_level import Caches
 from mesh.channels import Channels
 from mesh.clock import Clock
 from mesh.settings import load
+from notify.service import NotifyService, NotifySettings
 
 
 class Service(Protocol):
@@ -100,6 +101,25 @@ def _history(around: Surroundings) -> Service:
     return HistoryService(settings, _bus_for("history", around), clock=around.clock, registry=around.registry)
 
 
+def _notify(around: Surroundings) -> Service:
+    return NotifyService(
+        load(NotifySettings, around.environment, "FLOWLOOM_NOTIFY_"),
+        _bus_for("notify", around),
+        clock=around.clock,
+        registry=around.registry,
+        identity=_channel_if_reachable("identity", around),
+        caches=around.caches,
+    )
+
+
+def _channel_if_reachable(service: str, around: Surroundings) -> grpc.aio.Channel | None:
+    """The channel to a service that one can do without."""
+    try:
+        return around.channels.to(service)
+    except LookupError:
+        return None
+
+
 def _identity(around: Surroundings) -> Service:
     # Tokens live by the computer's time, also where a test moves the engine's.
     settings = load(IdentitySettings, around.environment, "FLOWLOOM_IDENTITY_")
@@ -128,6 +148,7 @@ SERVICES: Final[Mapping[str, Hosted]] = MappingProxyType(
         "engine": Hosted(build=_engine, port=3001),
         "identity": Hosted(build=_identity, port=3002),
         "forms": Hosted(build=_forms, port=3003),
+        "notify": Hosted(build=_notify, port=3004),
         "history": Hosted(build=_history, port=3005),
     }
 )

@@ -25,6 +25,7 @@ class Addresses:
     engine: str = setting("127.0.0.1:3001", doc="IP address and port of the engine.")
     identity: str = setting("", doc="IP address and port of identity.")
     forms: str = setting("", doc="IP address and port of forms.")
+    notify: str = setting("", doc="IP address and port of notify.")
     history: str = setting("", doc="IP address and port of history.")
 
     def given(self) -> dict[str, str]:

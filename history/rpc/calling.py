@@ -6,7 +6,7 @@ from typing import Final
 
 from history.app.queries import Scope
 from mesh.access import current_principal
-from mesh.errors import InvalidArgument
+from mesh.errors import InvalidArgument, PermissionDenied
 
 MAX_REQUEST_ID_CHARACTERS: Final = 128
 
@@ -16,6 +16,21 @@ def scope(named_tenant: str = "") -> Scope:
     who = current_principal()
     who.check_tenant(named_tenant)
     return who.visible_tenant
+
+
+def own_tenant(named: str) -> str:
+    """The tenant that a request is about: the one it names, or else the caller's. Raises PermissionDenied."""
+    who = current_principal()
+    who.check_tenant(named)
+    return named or who.tenant_id
+
+
+def all_tenants() -> None:
+    """Raise PermissionDenied unless the caller sees the rows of all tenants."""
+    if current_principal().visible_tenant is not None:
+        raise PermissionDenied(
+            "all-tenants-needed", "expected a caller that sees all tenants (tenants.all), found one that does not"
+        )
 
 
 def user_id() -> str:

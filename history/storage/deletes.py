@@ -22,6 +22,7 @@ from mesh.db.types import text_of_moment
 from mesh.db.writer import Writer
 
 _ANSWERED: Final = Sql("SELECT request_id FROM answered_request WHERE request_id = ?")
+_REPLY: Final = Sql("SELECT reply FROM answered_request WHERE request_id = ?")
 _ROOTS: Final = Sql("SELECT id, root_id, tenant_id FROM historic_process_instance WHERE id IN ?* {for update}")
 _TREES: Final = Sql("SELECT id, super_instance_id, ended_at FROM historic_process_instance WHERE root_id IN ?*")
 _TASKS: Final = Sql("SELECT id, ended_at, tenant_id FROM historic_task WHERE id IN ?* {for update}")
@@ -51,6 +52,14 @@ _DROP_DETAILS: Final = Delete((log_tables.detail, ("id",)))
 _DROP_TASK_LOG: Final = Delete((log_tables.task_log, ("id",)))
 _PUT_REQUEST: Final = Insert(tables.request, replace=True)
 _FORGET: Final = Insert(erasure_tables.forgotten, replace=True)
+
+
+def first_reply(writer: Writer, request_id: str) -> str | None:
+    """What was answered to this request; None if it was not carried out yet."""
+    if not request_id:
+        return None
+    rows = writer.run([_REPLY.of(request_id)])[0].rows
+    return (rows[0][0] or "") if rows else None
 
 
 def was_answered(writer: Writer, request_id: str) -> bool:
@@ -147,9 +156,9 @@ def statements(doomed: Doomed, clock: Clock, reason: str = DELETED) -> list[Stat
     return packet
 
 
-def remember(request_id: str, clock: Clock) -> Statement:
-    """Keep that this request was carried out."""
-    return _PUT_REQUEST.of([(request_id, text_of_moment(clock.now()))])
+def remember(request_id: str, clock: Clock, reply: str | None = None) -> Statement:
+    """Keep that this request was carried out, and what was answered."""
+    return _PUT_REQUEST.of([(request_id, text_of_moment(clock.now()), reply)])
 
 
 def _with_called(instance_ids: Sequence[str], tree: Any) -> set[str]:

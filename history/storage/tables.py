@@ -20,7 +20,7 @@ from history.storage.columns import (
     text_column,
 )
 from mesh.bus.sql import dead_letter_table
-from mesh.db.types import identifier, long_bytes, sequence_number, text
+from mesh.db.types import identifier, long_bytes, long_text, sequence_number, text
 
 process_instance: Final = Table(
     "historic_process_instance",
@@ -213,10 +213,11 @@ request: Final = Table(
     metadata,
     text_column("request_id", 128, key=True),
     moment_column("answered_at"),
+    Column("reply", long_text(), nullable=True),
     Index("ix_answered_request_answered_at", "answered_at"),
     **OPTIONS,
 )
-"""Deletions that clients gave a `request_id`, so that a retry gets the first answer."""
+"""Changes that clients gave a `request_id`, so that a retry gets the first answer; `reply`: its JSON, if it has one."""
 
 dead_letter: Final = dead_letter_table(metadata, "dead_letter", **OPTIONS)
 """Messages that history could not take."""

@@ -106,6 +106,7 @@ def test_the_descriptor_set_holds_the_methods_of_every_service() -> None:
         "flowloom.events.v1.DeadLetterService",
         "flowloom.forms.v1.FormRepositoryService",
         "flowloom.forms.v1.FormService",
+        "flowloom.history.v1.ArchiveService",
         "flowloom.history.v1.HistoryLogService",
         "flowloom.history.v1.HistoryService",
         "flowloom.history.v1.SearchService",

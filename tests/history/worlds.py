@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
+from flowloom.history.v1 import archive_service_pb2_grpc as archive_services
 from flowloom.history.v1 import history_log_service_pb2_grpc as log_services
 from flowloom.history.v1 import history_service_pb2 as pb
 from flowloom.history.v1 import history_service_pb2_grpc as services
@@ -23,6 +24,7 @@ from mesh.bus.embedded import EmbeddedBus
 from mesh.bus.memory import MemoryOffsets, MemoryOutbox
 from mesh.bus.message import Message
 from mesh.bus.ports import GroupSettings
+from mesh.clock import Clock
 from mesh.guard import GuardedServer
 from mesh.local_channel import LocalChannel, LocalServer
 from tests.engine.kernel.harness import MemoryEngine
@@ -81,10 +83,11 @@ class World:
         self.engine = ToldEngine(self.outbox)
         self._running: Running | None = None
 
-    async def start(self, bus: GroupSettings = QUICK, **more: Any) -> "Running":
+    async def start(self, bus: GroupSettings = QUICK, clock: Clock | None = None, **more: Any) -> "Running":
         """Start history, after a crash anew."""
         self.offsets.owners.clear()
-        self._running = Running(self, HistorySettings(database=HistoryDatabase(url=self.url), bus=bus, **more))
+        settings = HistorySettings(database=HistoryDatabase(url=self.url), bus=bus, **more)
+        self._running = Running(self, settings, clock)
         await self._running.start()
         return self._running
 
@@ -96,16 +99,17 @@ class World:
 class Running:
     """One life of the history process."""
 
-    def __init__(self, world: World, settings: HistorySettings) -> None:
+    def __init__(self, world: World, settings: HistorySettings, clock: Clock | None) -> None:
         self.world = world
         self.bus = EmbeddedBus(TOPIC, world.outbox, world.offsets.for_process(), append=world.outbox.append)
-        self.service = HistoryService(settings, self.bus)
+        self.service = HistoryService(settings, self.bus, clock=clock)
         self._server = LocalServer()
         self.service.add_to(GuardedServer((self._server,)))
         channel = LocalChannel(self._server)
         self.stub: services.HistoryServiceAsyncStub = services.HistoryServiceStub(channel)  # type: ignore[assignment,arg-type]
         self.logs: Any = log_services.HistoryLogServiceStub(channel)  # type: ignore[arg-type]
         self.statistics: Any = statistics_services.StatisticsServiceStub(channel)  # type: ignore[arg-type]
+        self.archive: Any = archive_services.ArchiveServiceStub(channel)  # type: ignore[arg-type]
         self.search: Any = search_services.SearchServiceStub(channel)  # type: ignore[arg-type]
         self._stopped = False
 

@@ -56,6 +56,7 @@ def upgrade() -> None:
     """Make the tables; old variables count their values from now on, and a rebuild finds their tenants."""
     op.add_column("historic_variable", sa.Column("revision", sa.Integer(), nullable=False, server_default="0"))
     op.add_column("historic_variable", sa.Column("tenant_id", text(255), nullable=False, server_default=""))
+    op.add_column("answered_request", sa.Column("reply", long_text(), nullable=True))
     for table, name, columns in INDEXES:
         op.create_index(name, table, columns)
     _logs()
@@ -345,5 +346,6 @@ def downgrade() -> None:
         op.drop_table(name)
     for table, name, _ in INDEXES:
         op.drop_index(name, table)
+    op.drop_column("answered_request", "reply")
     op.drop_column("historic_variable", "tenant_id")
     op.drop_column("historic_variable", "revision")
