@@ -17,6 +17,7 @@ from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector,
 from gateway.service import Endpoint, EnvoyProcess, GatewaySettings, edge_snapshot, open_edge, read_contract
 from host.access import MeshAccess, embedded_settings
 from host.services import SERVICES, Service, Surroundings
+from mesh.bus.settings import Broker, BusSettings, open_bus
 from mesh.cache.settings import CacheSettings
 from mesh.cache.two_level import Caches
 from mesh.channels import Channels
@@ -71,6 +72,7 @@ class EmbeddedMesh:
         self.metrics_address = ""
         self._services: dict[str, Service] = {}
         self._caches: Caches | None = None
+        self._broker: Broker | None = None
         self._channels: Channels | None = None
         self._server: MeshServer | None = None
         self._observation: ObservationPort | None = None
@@ -88,6 +90,9 @@ class EmbeddedMesh:
         )
         self._channels = Channels(local=dict.fromkeys(SERVICES, self._server.local), credentials=access.credentials)
         access.connect(self._channels)
+        self._broker = open_bus(
+            load(BusSettings, self._environment, "FLOWLOOM_BUS_"), registry=registry, clock=self._clock
+        )
         around = Surroundings(
             environment=self._environment,
             clock=self._clock,
@@ -96,6 +101,7 @@ class EmbeddedMesh:
             channels=self._channels,
             caches=self._caches,
             access=access,
+            broker=self._broker,
         )
         await self._caches.start()
         for name, hosted in SERVICES.items():
@@ -141,6 +147,8 @@ class EmbeddedMesh:
             await self._server.drain()
         for service in reversed(self._services.values()):
             await service.stop()
+        if self._broker is not None:
+            await self._broker.stop()
         if self._channels is not None:
             await self._channels.close()
         if self._caches is not None:

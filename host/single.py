@@ -8,6 +8,7 @@ from gateway.service import Endpoint, GatewaySettings, edge_snapshot, open_edge,
 from host.access import MeshAccess, shared_settings
 from host.embedded import descriptor_set, process_registry
 from host.services import SERVICES, Hosted, Surroundings
+from mesh.bus.settings import BusSettings, open_bus
 from mesh.cache.settings import CacheSettings
 from mesh.cache.two_level import Caches
 from mesh.channels import Channels
@@ -54,6 +55,7 @@ async def _serve(name: str, hosted: Hosted, environment: Mapping[str, str]) -> N
         credentials=access.credentials,
     )
     access.connect(channels)
+    broker = open_bus(load(BusSettings, environment, "FLOWLOOM_BUS_"), registry=registry)
     service = hosted.build(
         Surroundings(
             environment=environment,
@@ -63,6 +65,7 @@ async def _serve(name: str, hosted: Hosted, environment: Mapping[str, str]) -> N
             channels=channels,
             caches=caches,
             access=access,
+            broker=broker,
         )
     )
     signalled = asyncio.ensure_future(until_signalled())
@@ -79,6 +82,8 @@ async def _serve(name: str, hosted: Hosted, environment: Mapping[str, str]) -> N
     finally:
         await observation.stop()
         await service.stop()
+        if broker is not None:
+            await broker.stop()
         await channels.close()
         await caches.stop()
 
