@@ -116,7 +116,8 @@ from mesh.ids import IdSource, shard_of
 
 __all__ = ["EngineService", "EngineSettings", "FormsNeed"]
 
-WRITERS_ON_MYSQL: Final = 2
+WRITERS_ON_MYSQL: Final = 4
+"""Two for commands, two for what is done aside: due jobs, leases, sagas."""
 BUSINESS_GROUP: Final = "business"
 """The group that derives business events where there is no broker."""
 
