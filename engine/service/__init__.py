@@ -5,7 +5,7 @@ Everything is wired here, by constructor; nothing else of the engine knows more 
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from importlib.metadata import version
 from typing import Final, cast
@@ -38,37 +38,32 @@ from engine.app.form_deployments import FormDeployments
 from engine.app.form_submissions import FormSubmissions
 from engine.app.group_commit import GroupCommit
 from engine.app.instance_changes import InstanceChanges
-from engine.app.open_tasks import OpenTasks, TaskPage
 from engine.app.operations import EngineFacts, JobOperations, ManualControl, capabilities_of
 from engine.app.relaying import Relay
 from engine.app.sagas.completion import Completions, Participants
 from engine.app.sagas.operations import SagaOperations
 from engine.app.sagas.orchestrator import Orchestrator
 from engine.app.sagas.settings import SagaSettings
-from engine.app.sharing import SharedDefinitions
 from engine.app.signalling import Signalling
 from engine.app.standalone import TaskCommands
 from engine.app.starting import Starting
 from engine.app.task_remarks import TaskRemarks
 from engine.app.unit_of_work import UnitOfWork
 from engine.app.variable_changes import ExecutionVariables, TaskVariables
-from engine.app.writers import GroupCommitSettings
 from engine.bpmn.xml import ModelLimits
 from engine.effects.business_events import BusinessEvents, history_headers
 from engine.effects.events import encode_events
-from engine.effects.forms import FormsCallSettings, GrpcForms, Metadata
-from engine.effects.http_requests import HttpRequests, HttpSettings
+from engine.effects.forms import GrpcForms, Metadata
+from engine.effects.http_requests import HttpRequests
 from engine.effects.saga_participants import RpcParticipants
 from engine.effects.scripts import LANGUAGES, JavaScript, ScriptLimits
 from engine.jobs.executor import JobExecutor
-from engine.jobs.forms import FormSettling, SettlingSettings
+from engine.jobs.forms import FormSettling
 from engine.jobs.outside import OutsideWork
 from engine.jobs.pruning import OutboxPruning
 from engine.jobs.relaying import OutboxRelay
 from engine.jobs.sagas import SagaExecutor
-from engine.jobs.settings import JobSettings, RelaySettings
 from engine.kernel import registry as kernel_registry
-from engine.kernel.env import Limits
 from engine.rpc.batch_stream import StreamTerms
 from engine.rpc.context import CallersRights
 from engine.rpc.dead_letter_service import DeadLetterService
@@ -79,7 +74,9 @@ from engine.rpc.repository_service import RepositoryService
 from engine.rpc.runtime_service import RuntimeService
 from engine.rpc.saga_service import SagaService
 from engine.rpc.task_service import TaskService
-from engine.settings import DefinitionSettings, LimitSettings, ScriptSettings, StreamSettings, TaskSettings
+from engine.service.caching import cached_lists, shared_definitions
+from engine.service.settings import EngineSettings, command_limits
+from engine.settings import LimitSettings
 from engine.storage import migrate
 from engine.storage.codec import decode_value
 from engine.storage.comments import CommentRows
@@ -110,7 +107,7 @@ from mesh.bus.topics import BUSINESS
 from mesh.cache.settings import CacheSettings
 from mesh.cache.two_level import Caches
 from mesh.clock import Clock
-from mesh.db.database import DatabaseSettings, open_database
+from mesh.db.database import open_database
 from mesh.errors import Unavailable
 from mesh.ids import IdSource, shard_of
 
@@ -120,25 +117,6 @@ WRITERS_ON_MYSQL: Final = 4
 """Two for commands, two for what is done aside: due jobs, leases, sagas."""
 BUSINESS_GROUP: Final = "business"
 """The group that derives business events where there is no broker."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EngineSettings:
-    """The engine's settings, from FLOWLOOM_ENGINE_…; embedded on SQLite when nothing is set."""
-
-    database: DatabaseSettings = field(default_factory=DatabaseSettings)
-    commit: GroupCommitSettings = field(default_factory=GroupCommitSettings)
-    jobs: JobSettings = field(default_factory=JobSettings)
-    http: HttpSettings = field(default_factory=HttpSettings)
-    limits: LimitSettings = field(default_factory=LimitSettings)
-    scripts: ScriptSettings = field(default_factory=ScriptSettings)
-    definitions: DefinitionSettings = field(default_factory=DefinitionSettings)
-    streams: StreamSettings = field(default_factory=StreamSettings)
-    relay: RelaySettings = field(default_factory=RelaySettings)
-    tasks: TaskSettings = field(default_factory=TaskSettings)
-    sagas: SagaSettings = field(default_factory=SagaSettings)
-    forms: FormsCallSettings = field(default_factory=FormsCallSettings)
-    settling: SettlingSettings = field(default_factory=SettlingSettings)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -185,13 +163,7 @@ class EngineService:
         retention = timedelta(seconds=settings.jobs.request_retention_seconds)
         store = SqlRepository(self._database, now=clock.now, new_id=ids.root, retention=retention)
         kept = settings.definitions
-        self._shared = SharedDefinitions(
-            caches.open(
-                "repository", str, seconds=1.0, entries=1, on_forgotten=lambda _: self._definitions.look_again()
-            ),
-            # The compiled definition is what memory keeps; of the file, Redis.
-            caches.open("definition-files", bytes, seconds=kept.kept_seconds, entries=1),
-        )
+        self._shared = shared_definitions(caches, kept.kept_seconds, lambda: self._definitions.look_again())
         self._definitions = DefinitionCache(
             store,
             elements,
@@ -205,7 +177,8 @@ class EngineService:
                 script_source_bytes=settings.scripts.source_bytes,
             )
         )
-        limits = settings.limits
+        self._participants = Participants()
+        owner = f"engine-{ids.root()}"
         world = World(
             definitions=self._definitions,
             scripts=scripts,
@@ -213,19 +186,9 @@ class EngineService:
             shard_of=shard_of,
             clock=clock,
             encode_events=encode_events,
-            limits=Limits(
-                steps=limits.steps,
-                loop_turns=limits.loop_turns,
-                variable_bytes=limits.variable_bytes,
-                call_depth=limits.call_depth,
-                job_retries=limits.job_retries,
-                retry_base_seconds=limits.retry_base_seconds,
-                retry_max_seconds=limits.retry_max_seconds,
-            ),
+            limits=command_limits(settings.limits),
+            completions=self._completions(settings.sagas, owner, ids),
         )
-        self._participants = Participants()
-        owner = f"engine-{ids.root()}"
-        world = replace(world, completions=self._completions(settings.sagas, owner, ids))
         self._commit = GroupCommit(
             lambda: SqlUnitOfWork(self._database),
             world,
@@ -237,7 +200,7 @@ class EngineService:
             self._database, self._definitions.compiled, clock, settings.database.readers, self._rights
         )
         self._wire_events(settings, clock, registry, broker)
-        self._open_tasks = self._cached_lists(settings.tasks, caches, ids)
+        self._open_tasks = cached_lists(settings.tasks, caches, self._queries, self._rights, ids.root)
         self.forms = GrpcForms(forms.channel, settings.forms, forms.credentials) if forms is not None else None
         self._terms = StreamTerms(window=settings.streams.in_flight, draining=draining or asyncio.Event())
         self._wire_repository(settings.limits, scripts, store, elements, clock, ids)
@@ -250,15 +213,6 @@ class EngineService:
         self._commit.listen(self._executor.on_committed)
         self._commit.listen(self._streams.on_committed)
         self._commit.listen(self._saga_executor.on_committed)
-
-    def _cached_lists(self, settings: TaskSettings, caches: Caches, ids: IdSource) -> OpenTasks | None:
-        if not settings.cached_seconds:
-            return None
-        seconds, entries = settings.cached_seconds, settings.cached_pages
-        # Where another process's changes cannot be heard of, an inbox is read from the database each time.
-        tokens = caches.open("open-task-tokens", str, seconds=seconds, entries=entries, detached_seconds=0.0)
-        pages = caches.open("open-tasks", TaskPage, seconds=seconds, entries=entries, detached_seconds=0.0)
-        return OpenTasks(self._queries, tokens, pages, rights=self._rights, new_id=ids.root)
 
     def _standalone_changed(self) -> None:
         self._outbox.wake()
