@@ -53,8 +53,9 @@ class Surroundings:
     """What a service is given of its process.
 
     `access` knows who may do what: whom identity tells of changes, and whom groups are asked of. `caches` are the
-    process's own. `channels` lead to the other services, in process where they are co-hosted. `bus`
-    is what consumers read from: the engine's own where it is co-hosted, None where there is none.
+    process's own. `channels` lead to the other services, in process where they are co-hosted. `broker` is the bus
+    between processes, if there is one. `bus` is what consumers read from: the broker, or else the engine's own where it
+    is co-hosted, None where there is none.
     """
 
     environment: Mapping[str, str]
@@ -64,6 +65,7 @@ class Surroundings:
     channels: Channels
     caches: Caches
     access: MeshAccess
+    broker: EventBus | None = None
     bus: EventBus | None = None
 
 
@@ -77,6 +79,7 @@ def _engine(around: Surroundings) -> Service:
         registry=around.registry,
         draining=around.draining,
         groups=around.access,
+        broker=around.broker,
         forms=_forms_of(around),
     )
     around.bus = engine.bus
@@ -86,7 +89,8 @@ def _engine(around: Surroundings) -> Service:
 def _forms_of(around: Surroundings) -> FormsNeed | None:
     """Where forms answers; None where it neither runs here nor has an address."""
     try:
-        return FormsNeed(channel=around.channels.to("forms"))
+        # As itself: whoever may complete a task may submit its form, and prepares no submission by hand.
+        return FormsNeed(channel=around.channels.to("forms", as_service=True))
     except LookupError:
         return None
 
@@ -126,12 +130,13 @@ def _identity(around: Surroundings) -> Service:
 
 
 def _bus_for(service: str, around: Surroundings) -> EventBus:
-    if around.bus is None:
+    bus = around.bus or around.broker
+    if bus is None:
         raise RuntimeError(
-            f"expected a service that needs no broker, found {service}: it reads the engine's events from the embedded "
-            "bus and runs with the engine in one process (flowloom up)"
+            f"expected FLOWLOOM_BUS_URL to name a broker (kafka://host:port), found none: {service} reads the engine's "
+            "events, and without a broker it runs with the engine in one process (flowloom up)"
         )
-    return around.bus
+    return bus
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
