@@ -58,7 +58,7 @@ check: $(STAMP) ## Format, lint, strict types, import contracts, contract lint, 
 	@echo "==> imports"  && $(BIN)/lint-imports
 	@echo "==> contract" && $(BIN)/buf lint && sh tests/buf-breaking.sh
 	@echo "==> generated files" && $(BIN)/python -m host.gen --check
-	@echo "==> migrations" && $(BIN)/python -m pytest -q tests/engine/storage/test_migrations.py tests/forms/test_migrations.py tests/history/test_migrations.py tests/identity/test_migrations.py -k "not mariadb"
+	@echo "==> migrations" && $(BIN)/python -m pytest -q tests/engine/storage/test_migrations.py tests/forms/test_migrations.py tests/history/test_migrations.py tests/identity/test_migrations.py tests/notify/test_migrations.py -k "not mariadb"
 
 .PHONY: conformance
 conformance: $(STAMP) ## Run a corpus of behaviour cases against a mesh of its own

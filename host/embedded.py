@@ -16,7 +16,9 @@ from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector,
 
 from gateway.service import Endpoint, EnvoyProcess, GatewaySettings, edge_snapshot, open_edge, read_contract
 from host.access import MeshAccess, embedded_settings
+from host.edge import GATEWAY, gateway_beside, issuer_of
 from host.services import SERVICES, Service, Surroundings
+from mesh.bus.settings import Broker, BusSettings, open_bus
 from mesh.cache.settings import CacheSettings
 from mesh.cache.two_level import Caches
 from mesh.channels import Channels
@@ -71,6 +73,7 @@ class EmbeddedMesh:
         self.metrics_address = ""
         self._services: dict[str, Service] = {}
         self._caches: Caches | None = None
+        self._broker: Broker | None = None
         self._channels: Channels | None = None
         self._server: MeshServer | None = None
         self._observation: ObservationPort | None = None
@@ -88,6 +91,9 @@ class EmbeddedMesh:
         )
         self._channels = Channels(local=dict.fromkeys(SERVICES, self._server.local), credentials=access.credentials)
         access.connect(self._channels)
+        self._broker = open_bus(
+            load(BusSettings, self._environment, "FLOWLOOM_BUS_"), registry=registry, clock=self._clock
+        )
         around = Surroundings(
             environment=self._environment,
             clock=self._clock,
@@ -96,6 +102,7 @@ class EmbeddedMesh:
             channels=self._channels,
             caches=self._caches,
             access=access,
+            broker=self._broker,
         )
         await self._caches.start()
         for name, hosted in SERVICES.items():
@@ -103,6 +110,10 @@ class EmbeddedMesh:
             await service.start()
             service.add_to(self._server.registrar)
             self._server.readiness.add_probe(name, service.probe)
+        self._services[GATEWAY] = gateway = gateway_beside(self._channels, self._gateway_settings, descriptors)
+        if gateway.exchanges is not None:
+            access.hearers.append(gateway.exchanges.forget)
+        gateway.add_to(self._server.registrar)
         self.grpc_address = await self._server.start()
         await self._until_ready(self._server)
         self._observation = ObservationPort(registry, self._server.readiness)
@@ -113,7 +124,12 @@ class EmbeddedMesh:
     async def _start_edge(self, descriptors: bytes) -> None:
         host, _, port = self.grpc_address.rpartition(":")
         here = [Endpoint(address=host, port=int(port))]
-        snapshot = edge_snapshot(self._gateway_settings, read_contract(descriptors), dict.fromkeys(SERVICES, here))
+        snapshot = edge_snapshot(
+            self._gateway_settings,
+            read_contract(descriptors),
+            dict.fromkeys([*SERVICES, GATEWAY], here),
+            **issuer_of(self._access_settings),
+        )
         self._edge = open_edge(self._gateway_settings, snapshot)
         await self._edge.start()
         rest_address = f"http://{self._gateway_settings.address}:{self._gateway_settings.port}"
@@ -141,6 +157,8 @@ class EmbeddedMesh:
             await self._server.drain()
         for service in reversed(self._services.values()):
             await service.stop()
+        if self._broker is not None:
+            await self._broker.stop()
         if self._channels is not None:
             await self._channels.close()
         if self._caches is not None:
@@ -183,6 +201,7 @@ def embedded_environment(options: MeshOptions, environment: Mapping[str, str]) -
         url = options.database_urls.get(name, "")
         if url or key not in completed:
             completed[key] = url or f"sqlite:///{options.data_directory / name}.db"
+    completed.setdefault("FLOWLOOM_NOTIFY_MAIL_FOLDER", str(options.data_directory / "mail"))
     completed.setdefault("FLOWLOOM_ACCESS_MODE", "off")
     if options.manual_jobs:
         completed["FLOWLOOM_ENGINE_JOBS_MANUAL_JOBS"] = "true"

@@ -25,6 +25,7 @@ from mesh.cache.two_level import Caches
 from mesh.channels import Channels
 from mesh.clock import Clock
 from mesh.settings import load
+from notify.service import NotifyService, NotifySettings
 
 
 class Service(Protocol):
@@ -52,8 +53,9 @@ class Surroundings:
     """What a service is given of its process.
 
     `access` knows who may do what: whom identity tells of changes, and whom groups are asked of. `caches` are the
-    process's own. `channels` lead to the other services, in process where they are co-hosted. `bus`
-    is what consumers read from: the engine's own where it is co-hosted, None where there is none.
+    process's own. `channels` lead to the other services, in process where they are co-hosted. `broker` is the bus
+    between processes, if there is one. `bus` is what consumers read from: the broker, or else the engine's own where it
+    is co-hosted, None where there is none.
     """
 
     environment: Mapping[str, str]
@@ -63,6 +65,7 @@ class Surroundings:
     channels: Channels
     caches: Caches
     access: MeshAccess
+    broker: EventBus | None = None
     bus: EventBus | None = None
 
 
@@ -75,7 +78,9 @@ def _engine(around: Surroundings) -> Service:
         clock=around.clock,
         registry=around.registry,
         draining=around.draining,
+        caches=around.caches,
         groups=around.access,
+        broker=around.broker,
         forms=_forms_of(around),
     )
     around.bus = engine.bus
@@ -85,7 +90,8 @@ def _engine(around: Surroundings) -> Service:
 def _forms_of(around: Surroundings) -> FormsNeed | None:
     """Where forms answers; None where it neither runs here nor has an address."""
     try:
-        return FormsNeed(channel=around.channels.to("forms"))
+        # As itself: whoever may complete a task may submit its form, and prepares no submission by hand.
+        return FormsNeed(channel=around.channels.to("forms", as_service=True))
     except LookupError:
         return None
 
@@ -99,6 +105,25 @@ def _history(around: Surroundings) -> Service:
     return HistoryService(settings, _bus_for("history", around), clock=around.clock, registry=around.registry)
 
 
+def _notify(around: Surroundings) -> Service:
+    return NotifyService(
+        load(NotifySettings, around.environment, "FLOWLOOM_NOTIFY_"),
+        _bus_for("notify", around),
+        clock=around.clock,
+        registry=around.registry,
+        identity=_channel_if_reachable("identity", around),
+        caches=around.caches,
+    )
+
+
+def _channel_if_reachable(service: str, around: Surroundings) -> grpc.aio.Channel | None:
+    """The channel to a service that one can do without."""
+    try:
+        return around.channels.to(service)
+    except LookupError:
+        return None
+
+
 def _identity(around: Surroundings) -> Service:
     # Tokens live by the computer's time, also where a test moves the engine's.
     settings = load(IdentitySettings, around.environment, "FLOWLOOM_IDENTITY_")
@@ -106,12 +131,13 @@ def _identity(around: Surroundings) -> Service:
 
 
 def _bus_for(service: str, around: Surroundings) -> EventBus:
-    if around.bus is None:
+    bus = around.bus or around.broker
+    if bus is None:
         raise RuntimeError(
-            f"expected a service that needs no broker, found {service}: it reads the engine's events from the embedded "
-            "bus and runs with the engine in one process (flowloom up)"
+            f"expected FLOWLOOM_BUS_URL to name a broker (kafka://host:port), found none: {service} reads the engine's "
+            "events, and without a broker it runs with the engine in one process (flowloom up)"
         )
-    return around.bus
+    return bus
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,6 +153,7 @@ SERVICES: Final[Mapping[str, Hosted]] = MappingProxyType(
         "engine": Hosted(build=_engine, port=3001),
         "identity": Hosted(build=_identity, port=3002),
         "forms": Hosted(build=_forms, port=3003),
+        "notify": Hosted(build=_notify, port=3004),
         "history": Hosted(build=_history, port=3005),
     }
 )

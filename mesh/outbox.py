@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
 
+import msgspec
 from sqlalchemy import Column, ColumnElement, Connection, Select, func, or_, select
 
 from mesh.bus.message import Message
@@ -36,6 +37,10 @@ class OutboxColumns:
     key: Column[Any]
     payload: Column[Any]
     occurred_at: Column[Any]
+    topic: Column[Any] | None = None
+    """Where a table holds several topics; indexed with the sequence."""
+    json_headers: Column[Any] | None = None
+    """Where headers are kept as JSON, instead of `headers`."""
     headers: Mapping[str, Column[Any]] = field(default_factory=dict)
 
 
@@ -43,8 +48,11 @@ class SqlOutboxReader:
     """An `OutboxReader` over a table in MySQL, MariaDB or SQLite."""
 
     def __init__(self, database: Database, columns: OutboxColumns, topic: str) -> None:
-        """All rows of the table belong to one topic."""
-        self.gaps_can_fill = not database.is_sqlite
+        """Of a table without topics, all rows belong to this one.
+
+        Of one with topics the writer must be alone, so that rows become visible in the order of their sequences.
+        """
+        self.gaps_can_fill = not database.is_sqlite and columns.topic is None
         self._database = database
         self._columns = columns
         self._topic = topic
@@ -56,7 +64,12 @@ class SqlOutboxReader:
             columns.payload,
             columns.occurred_at,
             *columns.headers.values(),
+            *((columns.json_headers,) if columns.json_headers is not None else ()),
         ).order_by(columns.sequence)
+        self._last = select(func.coalesce(func.max(columns.sequence), 0))
+        if columns.topic is not None:
+            self._select = self._select.where(columns.topic == topic)
+            self._last = self._last.where(columns.topic == topic)
 
     async def read(self, after_sequence: int, limit: int) -> Sequence[Message]:
         """Return visible messages with a higher sequence, lowest first. Raises Unavailable."""
@@ -69,8 +82,7 @@ class SqlOutboxReader:
 
     async def last_sequence(self) -> int:
         """Return the highest visible sequence, 0 if there is none. Raises Unavailable."""
-        statement = select(func.coalesce(func.max(self._columns.sequence), 0))
-        return int(await in_database(self._database, lambda connection: connection.execute(statement).scalar_one()))
+        return int(await in_database(self._database, lambda connection: connection.execute(self._last).scalar_one()))
 
     async def settle(self) -> bool:
         """Wait until every transaction that has begun to write the table has ended; False if one takes too long.
@@ -106,6 +118,11 @@ class SqlOutboxReader:
         return [self._message(tuple(row)) for row in rows]
 
     def _message(self, row: Sequence[Any]) -> Message:
+        headers: dict[str, str] = (
+            dict(zip(self._headers, row[5:], strict=True))
+            if self._columns.json_headers is None
+            else msgspec.json.decode(row[5], type=dict[str, str])
+        )
         return Message(
             topic=self._topic,
             sequence=row[0],
@@ -113,7 +130,7 @@ class SqlOutboxReader:
             event_id=row[2],
             payload=row[3],
             occurred_at=row[4],
-            headers=dict(zip(self._headers, row[5:], strict=True)),
+            headers=headers,
         )
 
 

@@ -64,7 +64,11 @@ class GroupCommit:
         self._shared = Shared(
             open_unit=open_unit, world=world, settings=settings, on_answers=self._answer, on_kick=self._kick.set
         )
-        self._writers = [Writer(self._shared, n) for n in range(settings.writers or writers)]
+        count = settings.writers or writers
+        if count == 1:
+            self._shared.aside = self._shared.queue
+        queues = (self._shared.queue, self._shared.aside)
+        self._writers = [Writer(self._shared, n, queues[n % 2]) for n in range(count)]
 
     @property
     def is_away(self) -> bool:
@@ -99,8 +103,8 @@ class GroupCommit:
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=self._settings.delivery_wait_seconds)
         self._shared.stopping.set()
-        for _ in self._writers:
-            self._shared.queue.put(STOP)
+        for writer in self._writers:
+            writer.queue.put(STOP)
         await asyncio.to_thread(self._join)
 
     def _join(self) -> None:
@@ -149,7 +153,7 @@ class GroupCommit:
     async def _put(self, make: Callable[[asyncio.Future[Any]], Entry]) -> Any:
         self._check_open()
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        self._shared.queue.put(make(future))
+        self._shared.aside.put(make(future))
         return await future
 
     async def _enqueue(self, ask: Ask) -> Reply:
@@ -220,7 +224,7 @@ class GroupCommit:
     async def _put_inner(self, work: Callable[[UnitOfWork], T]) -> T:
         self._check_open(inner=True)
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        self._shared.queue.put(Work(work, future))
+        self._shared.aside.put(Work(work, future))
         return await future
 
     async def _drain(self) -> None:

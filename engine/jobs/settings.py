@@ -25,3 +25,17 @@ class JobSettings:
         3600.0, doc="How long a repeated request id gets its first answer, and outbox rows are kept.", minimum=1
     )
     prune_look_seconds: float = setting(60.0, doc="How often old outbox rows are taken away.", minimum=0.01)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RelaySettings:
+    """How the outbox is shipped to a broker."""
+
+    batch_rows: int = setting(500, doc="Outbox rows that one batch ships.", minimum=1, maximum=10_000)
+    poll_seconds: float = setting(0.1, doc="How often to look for rows of other processes when nobody wakes.")
+    linger_seconds: float = setting(0.005, doc="How long to gather a batch once woken.")
+    grace_seconds: float = setting(2.0, doc="How long a batch under way may take when the process ends.")
+    measure_seconds: float = setting(5.0, doc="How often the lag is measured.", minimum=0.1)
+    business_retention_seconds: float = setting(
+        7 * 24 * 3600.0, doc="How long business events are kept where no broker keeps them.", minimum=60
+    )

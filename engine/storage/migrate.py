@@ -11,7 +11,7 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, MetaData
 
-from engine.storage import remark_tables, tables
+from engine.storage import relay_tables, remark_tables, tables
 from engine.storage.sagas import tables as saga_tables
 from mesh.db.database import Database
 
@@ -24,8 +24,8 @@ _STATEMENT_LOCK_SECONDS: Final = 10
 
 def target_metadata() -> MetaData:
     """All tables of the engine."""
-    assert remark_tables.comment.metadata is tables.metadata, "the engine's tables share one metadata"
-    assert saga_tables.saga.metadata is tables.metadata, "the engine's tables share one metadata"
+    for table in (remark_tables.comment, saga_tables.saga, relay_tables.relay_fact):
+        assert table.metadata is tables.metadata, "the engine's tables share one metadata"
     return tables.metadata
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from datetime import timedelta
-from typing import Final
+from typing import Final, TypeVar
 
 from sqlalchemy import Connection, delete, insert, select
 from sqlalchemy.exc import SQLAlchemyError
@@ -19,6 +19,7 @@ from mesh.db.errors import ConnectionLost, DatabaseAway, DuplicateKey, Transacti
 from mesh.errors import InvalidArgument, Unavailable
 
 Reply = Mapping[str, Value]
+T = TypeVar("T")
 Work = Callable[[Connection], Reply]
 
 ATTEMPTS: Final = 8
@@ -38,7 +39,7 @@ class SmallWrites:
         self._clock = clock
         self._retention = retention
 
-    def read(self, work: Callable[[Connection], Value]) -> Value:
+    def read(self, work: Callable[[Connection], T]) -> T:
         """Run `work` on a reading connection. Raises Unavailable."""
         try:
             with self._database.reader.connect() as connection:
@@ -60,6 +61,14 @@ class SmallWrites:
                 if not isinstance(classify(error), TransactionConflict | DuplicateKey):
                     raise _away(error) from error
         raise Unavailable("database-busy", f"expected a free row within {ATTEMPTS} attempts, found none")
+
+    def first_answer(self, request_id: str, about: str) -> Reply | None:
+        """Return what the request was answered; None if it is new. Raises Unavailable, Refused as `run`."""
+        return self.read(lambda connection: self._first_answer(connection, request_id, about))
+
+    def remember(self, request_id: str, about: str, reply: Reply) -> None:
+        """Keep the answer to a request that was carried out elsewhere. Raises Unavailable."""
+        self.run(lambda _: reply, request_id, about=about)
 
     def _attempt(self, work: Work, request_id: str, about: str) -> Reply:
         with self._database.engine.begin() as connection:

@@ -16,6 +16,7 @@ from flowloom.engine.v1.runtime_service_pb2_grpc import RuntimeServiceStub
 from flowloom.engine.v1.task_service_pb2_grpc import TaskServiceStub
 from flowloom.forms.v1.form_repository_service_pb2_grpc import FormRepositoryServiceStub
 from flowloom.history.v1.history_service_pb2_grpc import HistoryServiceStub
+from flowloom.notify.v1.notification_service_pb2_grpc import NotificationServiceStub
 
 from host.cli import sessions
 from host.cli.credentials import NO_SESSION, bearer, given
@@ -45,6 +46,7 @@ class Mesh:
     tasks: TaskServiceStub
     management: ManagementServiceStub
     history: HistoryServiceStub
+    notifications: NotificationServiceStub
     forms: FormRepositoryServiceStub
 
 
@@ -113,6 +115,7 @@ async def _within(target: str, call: Callable[[Mesh], Awaitable[T]]) -> T:
                 tasks=TaskServiceStub(channel),
                 management=ManagementServiceStub(channel),
                 history=HistoryServiceStub(channel),
+                notifications=NotificationServiceStub(channel),
                 forms=FormRepositoryServiceStub(channel),
             )
         )

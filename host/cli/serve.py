@@ -17,6 +17,7 @@ class Service(StrEnum):
     ENGINE = "engine"
     IDENTITY = "identity"
     FORMS = "forms"
+    NOTIFY = "notify"
     HISTORY = "history"
     GATEWAY = "gateway"
 

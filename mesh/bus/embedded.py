@@ -64,6 +64,11 @@ class EmbeddedBus:
         self._groups: dict[str, _Group] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
 
+    @property
+    def topic(self) -> str:
+        """The topic that it carries."""
+        return self._topic
+
     async def publish(self, messages: Sequence[Message]) -> None:
         """Append to the outbox and wake the groups.
 

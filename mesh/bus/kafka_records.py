@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
@@ -13,6 +14,8 @@ EVENT_ID: Final = "ce_id"
 TIME: Final = "ce_time"
 SEQUENCE: Final = "sequence"
 _SEQUENCE_DIGITS: Final = 18
+MAX_KEY_CHARACTERS: Final = 255
+MAX_ID_CHARACTERS: Final = 64
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -42,8 +45,8 @@ def message_of(record: Any, topic: str, partitions: int) -> Message:
     place_number = offset * max(partitions, 1) + partition + 1
     return Message(
         topic=topic,
-        key=f"~{place}" if key is None else _text(key),
-        event_id=headers.get(EVENT_ID) or f"{topic}/{place}",
+        key=f"~{place}" if key is None else _bounded(_text(key), MAX_KEY_CHARACTERS),
+        event_id=_bounded(headers.get(EVENT_ID) or f"{topic}/{place}", MAX_ID_CHARACTERS),
         sequence=int(sequence) if told else place_number,
         payload=record.value() or b"",
         occurred_at=_moment(headers.get(TIME, ""), record.timestamp()[1]),
@@ -56,6 +59,14 @@ def message_of(record: Any, topic: str, partitions: int) -> Message:
 def headers_of(found: Sequence[tuple[str, bytes | None]] | None) -> dict[str, str]:
     """Return a record's headers as text."""
     return {name: _text(value or b"") for name, value in found or ()}
+
+
+def _bounded(text: str, limit: int) -> str:
+    """Keep what fits a consumer's table; of more, the beginning and a digest that tells it from others."""
+    if len(text) <= limit:
+        return text
+    digest = hashlib.blake2b(text.encode(errors="backslashreplace"), digest_size=8).hexdigest()
+    return f"{text[: limit - len(digest) - 1]}~{digest}"
 
 
 def _text(found: bytes) -> str:

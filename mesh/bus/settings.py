@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from prometheus_client import CollectorRegistry
 
@@ -15,6 +15,8 @@ from mesh.settings import SettingsError, setting
 if TYPE_CHECKING:
     from mesh.bus.kafka import KafkaBus
 
+Broker: TypeAlias = "KafkaBus"
+"""A bus between processes."""
 SCHEME: Final = "kafka://"
 WEEK_SECONDS: Final = 7 * 24 * 3600.0
 

@@ -25,7 +25,7 @@ from mesh.outbox import in_database
 
 T = TypeVar("T")
 PARTITION: Final = 0
-"""The embedded bus has one."""
+"""Of the outbox itself."""
 
 
 class SqlOffsets:
@@ -36,9 +36,13 @@ class SqlOffsets:
     beside the database, which the operating system takes back when the process ends.
     """
 
-    def __init__(self, database: Database, table: Table, clock: Clock | None = None) -> None:
+    def __init__(
+        self, database: Database, table: Table, clock: Clock | None = None, *, partition: int = PARTITION
+    ) -> None:
+        """`partition` tells apart the sources that share the table."""
         self._database = database
         self._table = table
+        self._partition = partition
         self._clock = clock or SystemClock()
         self._claims: dict[str, Connection] = {}
         self._files: dict[str, IO[bytes]] = {}
@@ -80,7 +84,7 @@ class SqlOffsets:
             self._claims[group] = connection
         table = self._table
         found = connection.execute(
-            select(table.c.sequence).where(table.c.consumer_group == group, table.c.partition == PARTITION)
+            select(table.c.sequence).where(table.c.consumer_group == group, table.c.partition == self._partition)
         ).scalar_one_or_none()
         return int(found or 0)
 
@@ -88,10 +92,10 @@ class SqlOffsets:
         table = self._table
         values = {"sequence": sequence, "updated_at": self._clock.now()}
         changed = connection.execute(
-            update(table).where(table.c.consumer_group == group, table.c.partition == PARTITION).values(values)
+            update(table).where(table.c.consumer_group == group, table.c.partition == self._partition).values(values)
         )
         if changed.rowcount == 0:
-            connection.execute(insert(table).values(consumer_group=group, partition=PARTITION, **values))
+            connection.execute(insert(table).values(consumer_group=group, partition=self._partition, **values))
 
     def _forget(self, group: str) -> None:
         connection = self._claims.pop(group, None)
@@ -119,7 +123,9 @@ class SqlOffsets:
 
     def _lock_name(self, group: str) -> str:
         # Locks of MySQL are the server's, not the database's, and their names are short.
-        place = f"{self._database.engine.url.database}/{self._table.name}/{group}"
+        place = f"{self._database.engine.url.database}/{self._table.name}/{group}" + (
+            f"/{self._partition}" if self._partition else ""
+        )
         return "bus." + hashlib.sha256(place.encode()).hexdigest()[:40]
 
     def _lock_server_wide(self, connection: Connection, group: str) -> bool:

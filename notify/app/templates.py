@@ -218,7 +218,7 @@ class Templates:
             raise InvalidArgument("template-malformed", str(failed)) from failed
 
     def _check_lengths(self, template: Template) -> None:
-        limit = self._settings.template.template_characters
+        limit = self._settings.template.characters
         for name in ("subject", "text", "html"):
             length = len(getattr(template, name))
             if length > limit:

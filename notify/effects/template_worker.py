@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import resource
+import signal
 import struct
 import sys
 from typing import Any, BinaryIO, Final
@@ -117,6 +118,8 @@ def _read(stream: BinaryIO) -> dict[str, Any] | None:
 
 def main() -> None:
     """Answer until the pipe is closed. The first argument is the limit of memory in bytes."""
+    # Who stops the mesh from a terminal stops its parent, which ends this process in its turn.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     limit = int(sys.argv[1])
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
     renderer = _Renderer()

@@ -54,7 +54,7 @@ class MailServer:
     def authenticate(self, server: Any, session: Any, envelope: Any, mechanism: str, data: Any) -> AuthResult:
         good = isinstance(data, LoginPassword) and (data.login, data.password) == (USER.encode(), PASSWORD.encode())
         self.logins.append("good" if good else "bad")
-        return AuthResult(success=good)
+        return AuthResult(success=good, handled=False)
 
 
 class _Controller(Controller):

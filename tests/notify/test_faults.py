@@ -1,0 +1,154 @@
+"""Whoever dies or loses the database at any point loses no message, and sends at most the one under way twice."""
+
+import asyncio
+import contextlib
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+from collections import Counter
+from email.message import EmailMessage
+from typing import Any
+
+from mesh.clock import SystemClock
+from mesh.db.errors import ConnectionLost
+from mesh.paging import Page
+from notify.app.notifications import DeliveryFilter
+from notify.model.names import SENT
+from notify.storage import migrate
+from notify.storage.queries import Queries
+from tests.notify.smtp import MailServer
+from tests.notify.test_reminders import OPEN
+from tests.notify.test_storage import Store, _delivery
+from tests.notify.worlds import World, eventually
+
+LEASE_SECONDS = 2.0
+MAILS = 30
+KILLS = 2
+
+
+class Killed:
+    """A process that is killed when the mail server has taken a mail, before or just after it says so."""
+
+    def __init__(self, url: str, mail: MailServer, seed: int) -> None:
+        self._command = [sys.executable, "-m", "tests.notify.sending_process", url, str(mail.port), str(LEASE_SECONDS)]
+        self._random = random.Random(seed)
+        self._left = KILLS
+        self._until_kill = 0
+        self._process: subprocess.Popen[bytes] | None = None
+        self.kills = 0
+        mail.on_mail = self._on_mail
+
+    def start(self) -> None:
+        self._until_kill = self._random.randint(1, 4)
+        self._process = subprocess.Popen(self._command, stderr=subprocess.DEVNULL)
+
+    def keep_alive(self) -> None:
+        if self._process is not None and self._process.poll() is not None:
+            self.start()
+
+    def stop(self) -> None:
+        assert self._process is not None
+        self._process.kill()
+        self._process.wait()
+
+    def _on_mail(self, _: EmailMessage) -> None:
+        """In the mail server's thread, when the mail is complete and not yet answered."""
+        self._until_kill -= 1
+        if self._until_kill or not self._left:
+            return
+        self._left -= 1
+        assert self._process is not None
+        pid = self._process.pid
+        if self._random.random() < 0.5:
+            self._kill(pid)
+        else:
+            threading.Timer(self._random.random() * 0.02, self._kill, (pid,)).start()
+
+    def _kill(self, pid: int) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+            self.kills += 1
+
+
+async def test_kill_9_between_sending_and_writing_loses_nothing_and_repeats_at_most_what_was_under_way(
+    url: str, mail: MailServer
+) -> None:
+    store = Store(url)
+    await asyncio.to_thread(migrate.upgrade, store.database)
+    address = "kermit@muppets.example"
+    context = {"event": "message", "message": {"subject": "Hello", "text": "There", "html": ""}}
+    # Of today: what is older than the retention is forgotten.
+    now = SystemClock().now()
+    fields = {"address": address, "language": "en", "context": context, "created_at": now, "due_at": now}
+    made = [_delivery(n, **fields) for n in range(MAILS)]
+    await store.deliveries.add(made, "")
+    killed = Killed(url, mail, seed=MAILS)
+    queries = Queries(store.database)
+
+    async def all_are_sent() -> bool:
+        killed.keep_alive()
+        await asyncio.sleep(0.05)
+        return (await queries.deliveries(DeliveryFilter(state=SENT), Page())).total == MAILS
+
+    killed.start()
+    try:
+        await eventually(all_are_sent, "all mails to be sent")
+    finally:
+        killed.stop()
+        await store.close()
+
+    took = Counter(mail["Message-ID"] for mail in mail.mails)
+    assert set(took) == {one.message_id("flowloom.test") for one in made}
+    assert killed.kills == KILLS
+    assert sum(took.values()) - MAILS <= KILLS
+    assert max(took.values()) <= 1 + KILLS
+
+
+class Unsteady:
+    """A `StatementHook`: now and then the connection breaks, before or after a statement or when a COMMIT was sent."""
+
+    def __init__(self, seed: int) -> None:
+        self._random = random.Random(seed)
+        self.broken = 0
+
+    def before_statement(self, number: int, text: str) -> None:
+        self._maybe(f"before {text}")
+
+    def after_statement(self, number: int, text: str) -> None:
+        self._maybe(f"after {text}")
+
+    def commit_sent(self, number: int) -> None:
+        self._maybe("COMMIT sent")
+
+    def _maybe(self, where: str) -> None:
+        if self._random.random() < 0.04:
+            self.broken += 1
+            raise ConnectionLost(f"broken {where}")
+
+
+async def test_a_database_that_breaks_at_any_statement_loses_and_repeats_nothing(world: World) -> None:
+    for name in ("fozzie", "piggy", "link"):
+        world.identity.add(name, *(() if name == "fozzie" else ("pigs",)))
+    world.engine.deploy(OPEN)
+    for n in range(12):
+        world.engine.start("p", business_key=f"order-{n}")
+    notify = await world.start()
+    unsteady: Any = Unsteady(seed=7)
+    notify.service._database.hook = unsteady
+    for n in range(8):
+        world.engine.start("p", business_key=f"more-{n}")
+
+    await eventually(lambda: unsteady.broken >= 25, "the connection to break often")
+    notify.service._database.hook = None
+    await notify.caught_up()
+    await eventually(lambda: not notify.service._sender._under_way, "the deliveries under way to end")
+    # What was leased by a COMMIT whose answer got lost waits for the end of the lease.
+    world.later(seconds=300)
+    await notify.settled()
+
+    deliveries = await notify.deliveries()
+    assert Counter(row.state for row in deliveries) == {"sent": 3 * 20}
+    assert Counter(mail["Message-ID"] for mail in world.mail.mails) == Counter(row.message_id for row in deliveries)
