@@ -83,10 +83,6 @@ class Forms(Protocol):
         """The form of that definition. Raises NotFound."""
         ...
 
-    async def validate(self, submission: Submission) -> None:
-        """Check a submission and keep nothing. Raises InvalidArgument with the faults of all fields."""
-        ...
-
     async def prepare(self, step: Step, submission: Submission) -> dict[str, Variable]:
         """Check a submission and keep it as prepared; returns the variables that the process gets.
 

@@ -135,7 +135,22 @@ class Starting:
             tenant_id=ask.tenant_id,
         )
         instance_id = self._new_id()
-        command = command_of(ask, target, instance_id)
+        command = cmd.StartProcess(
+            definition_id=target.definition_id,
+            instance_id=instance_id,
+            start_element_id=target.element_id,
+            name=ask.name,
+            business_key=ask.business_key,
+            business_status=ask.business_status,
+            tenant_id=ask.override_tenant_id,
+            variables=ask.variables,
+            transient_variables=ask.transient_variables,
+            user_id=ask.user_id,
+            callback_id=ask.callback_id,
+            callback_type=ask.callback_type,
+            reference_id=ask.reference_id,
+            reference_type=ask.reference_type,
+        )
         self._awaited[instance_id] = ()
         try:
             reply = await self._commands.submit(command, request_id=ask.request_id)
@@ -146,7 +161,7 @@ class Starting:
             view = await self._view(events, with_variables=ask.return_variables)
         else:
             # A repeated request got its first answer, which is about another id than the one just minted.
-            view = await self.look(started_id, str(reply["process_definition_id"]), ask)
+            view = await self._look(started_id, str(reply["process_definition_id"]), ask)
         return Started(view=view)
 
     async def _view(self, events: Sequence[ev.Event], *, with_variables: bool) -> ProcessInstanceView:
@@ -185,7 +200,7 @@ class Starting:
             # Where more definitions are at work than memory keeps, it may be gone again by now.
             return await asyncio.to_thread(self._definitions.compiled, definition_id)
 
-    async def look(self, instance_id: str, definition_id: str, ask: StartAsk) -> ProcessInstanceView:
+    async def _look(self, instance_id: str, definition_id: str, ask: StartAsk) -> ProcessInstanceView:
         """Ask the read side; what it does not find any more has ended, and its variables are the history's."""
         try:
             return await self._queries.get_process_instance(instance_id, include_process_variables=ask.return_variables)
@@ -213,26 +228,6 @@ class Starting:
             reference_id=ask.reference_id,
             reference_type=ask.reference_type,
         )
-
-
-def command_of(ask: StartAsk, target: StartTarget, instance_id: str) -> cmd.StartProcess:
-    """Return the command that starts what was asked for."""
-    return cmd.StartProcess(
-        definition_id=target.definition_id,
-        instance_id=instance_id,
-        start_element_id=target.element_id,
-        name=ask.name,
-        business_key=ask.business_key,
-        business_status=ask.business_status,
-        tenant_id=ask.override_tenant_id,
-        variables=ask.variables,
-        transient_variables=ask.transient_variables,
-        user_id=ask.user_id,
-        callback_id=ask.callback_id,
-        callback_type=ask.callback_type,
-        reference_id=ask.reference_id,
-        reference_type=ask.reference_type,
-    )
 
 
 @dataclass(slots=True)

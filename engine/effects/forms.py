@@ -77,16 +77,6 @@ class GrpcForms:
         )
         return _form(definition, model)
 
-    async def validate(self, submission: Submission) -> None:
-        request = pb.ValidateSubmissionRequest(
-            form_definition_id=submission.form_definition_id,
-            tenant_id=submission.tenant_id,
-            outcome=submission.outcome or None,
-            values=_struct(submission.values),
-            field_states=[_state(each) for each in submission.states],
-        )
-        await self._ask(self._forms.ValidateSubmission, request)
-
     async def prepare(self, step: Step, submission: Submission) -> dict[str, Variable]:
         request = pb.PrepareSubmissionRequest(
             saga_id=step.saga_id,

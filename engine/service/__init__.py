@@ -35,8 +35,7 @@ from engine.app.external_streams import JobStreams
 from engine.app.external_work import ExternalWork
 from engine.app.form_data import FormDataOf
 from engine.app.form_deployments import FormDeployments
-from engine.app.form_saga import BUILDERS, FormsPerformer
-from engine.app.form_submissions import FormSubmissions, SagaNeed
+from engine.app.form_submissions import FormSubmissions
 from engine.app.group_commit import GroupCommit
 from engine.app.instance_changes import InstanceChanges
 from engine.app.operations import EngineFacts, JobOperations, ManualControl, capabilities_of
@@ -44,7 +43,9 @@ from engine.app.relaying import Relay
 from engine.app.sagas.completion import Completions, Participants
 from engine.app.sagas.operations import SagaOperations
 from engine.app.sagas.orchestrator import Orchestrator
+from engine.app.sagas.ports import Performer
 from engine.app.sagas.settings import SagaSettings
+from engine.app.sagas.submissions import SubmissionSagas, SubmissionSteps
 from engine.app.signalling import Signalling
 from engine.app.standalone import TaskCommands
 from engine.app.starting import Starting
@@ -104,7 +105,7 @@ from mesh.bus.embedded import EmbeddedBus
 from mesh.bus.embedded_topics import EmbeddedTopics
 from mesh.bus.ports import DeadLetterDesk, EventBus
 from mesh.bus.sql import SqlDeadLetters
-from mesh.bus.topics import BUSINESS
+from mesh.bus.topics import BUSINESS, SAGA_PREFIX
 from mesh.cache.settings import CacheSettings
 from mesh.cache.two_level import Caches
 from mesh.clock import Clock
@@ -233,11 +234,10 @@ class EngineService:
     def _wire_sagas(self, settings: SagaSettings, clock: Clock, ids: IdSource, owner: str, *, manual: bool) -> None:
         store = SqlSagas(self._commit.transact, encode_events=encode_events, new_id=ids.root, now=clock.now)
         self._saga_rpc = RpcParticipants()
+        self._performers: dict[str, Performer] = {}
         self.orchestrator = Orchestrator(
             store=store,
-            commands=self._commit,
-            builders=BUILDERS,
-            performers={} if self.forms is None else {"forms": FormsPerformer(self.forms)},
+            performers=self._performers,
             remote=self._saga_rpc,
             now=clock.now,
             new_id=ids.root,
@@ -278,6 +278,11 @@ class EngineService:
             self._outbox,
             {name: EmbeddedBus(name, business_reader(database, name), offsets, clock=clock) for name in BUSINESS},
             self._begin_relay,
+            lambda topic: (
+                EmbeddedBus(topic, business_reader(database, topic), offsets, clock=clock)
+                if topic.startswith(SAGA_PREFIX)
+                else None
+            ),
         )
         self.bus: EventBus = broker or own
         self._relay = OutboxRelay(
@@ -372,24 +377,26 @@ class EngineService:
         compiled = self._definitions.compiled
         form_data = FormDataOf(self._queries, compiled, commands, starting, self.forms, clock.now, self._rights)
         self._form_data = FormDataService(form_data)
-        self.submissions = FormSubmissions(
+        submissions = FormSubmissions(
             self.forms,
-            SagaNeed(orchestrator=self.orchestrator, queries=self._queries),
             self._queries,
             commands,
+            self._asked,
             starting,
             self._definitions,
             compiled,
+            SubmissionSagas(self.orchestrator, clock.now),
             now=clock.now,
             new_id=ids.root,
-            rights=self._rights,
         )
+        if self.forms is not None:
+            self._performers["forms"] = SubmissionSteps(self.forms, submissions.was_committed)
         self.settling: FormSettling | None = None
         if self.forms is not None:
             self.settling = FormSettling(
-                self.forms, self.submissions.settle, self._queries.get_deployment, clock.now, settings.settling
+                self.forms, submissions.settle, self._queries.get_deployment, clock.now, settings.settling
             )
-        return self.submissions
+        return submissions
 
     def _wire_jobs(
         self,

@@ -1,11 +1,12 @@
 """A submission and the completion of its task are one, whatever fails between them."""
 
 import asyncio
+import contextlib
 from typing import Any
 
 import pytest
 from flowloom.engine.v1 import form_data_service_pb2 as pb
-from flowloom.engine.v1 import runtime_service_pb2, task_service_pb2
+from flowloom.engine.v1 import saga_service_pb2, task_service_pb2
 from google.protobuf.json_format import MessageToDict
 
 from engine.app.forms import Step
@@ -142,23 +143,14 @@ async def test_a_refused_completion_discards_its_submission_and_can_be_tried_aga
 
 async def test_nothing_is_completed_while_forms_is_away(world: World) -> None:
     instance_id, task_id, form_id = await ready(world)
-    world.between.away = AWAY
+    world.between.before["PrepareSubmission"] = AWAY
 
     assert (await refused(world.complete(task_id, form_id, {"reason": "sun"}))).status is Status.UNAVAILABLE
 
     assert (await world.task(instance_id)).id == task_id
-    assert await world.sagas() == []
 
 
-async def test_a_submission_that_is_wrong_begins_no_saga(world: World) -> None:
-    _, task_id, form_id = await ready(world)
-
-    assert (await refused(world.complete(task_id, form_id, {}))).reason == "form-invalid"
-
-    assert await world.sagas() == []
-
-
-async def test_a_completion_counts_though_its_confirmation_is_lost_and_is_confirmed_later(world: World) -> None:
+async def test_a_completion_counts_though_its_confirmation_is_lost_and_is_settled_later(world: World) -> None:
     _, task_id, form_id = await ready(world)
     world.between.before["ConfirmSubmission"] = AWAY
 
@@ -167,160 +159,71 @@ async def test_a_completion_counts_though_its_confirmation_is_lost_and_is_confir
     assert (await world.task()).task_definition_key == "after"
     assert await world.submissions() == []
     world.between.before.clear()
-    await world.until(world.submissions)
+    assert await settle(world) == 1
     assert [each["taskId"] for each in await world.submissions()] == [task_id]
-
-    async def are_over() -> bool:
-        return await world.sagas() == ["COMPLETED"]
-
-    await world.until(are_over)
+    assert await settle(world) == 0
 
 
-async def test_a_lost_discard_is_tried_again(world: World) -> None:
-    _, task_id, form_id = await ready(world)
-    await world.tasks.DelegateTask(task_service_pb2.DelegateTaskRequest(task_id=task_id, assignee="bob"))
-    world.between.after["DiscardSubmission"] = AWAY
-
-    completing = asyncio.ensure_future(refused(world.complete(task_id, form_id, {"reason": "sun"})))
-
-    async def is_told() -> bool:
-        return completing.done()
-
-    await world.until(is_told)
-    assert completing.result().reason == "task-delegated"
-    assert await world.submissions(state="prepared") == []
-    assert await world.sagas() == ["COMPENSATED"]
-
-
-async def test_a_discard_that_forms_never_took_is_settled_later(world: World) -> None:
+async def test_a_lost_discard_is_settled_later(world: World) -> None:
     _, task_id, form_id = await ready(world)
     await world.tasks.DelegateTask(task_service_pb2.DelegateTaskRequest(task_id=task_id, assignee="bob"))
     world.between.before["DiscardSubmission"] = AWAY
-    completing = asyncio.ensure_future(refused(world.complete(task_id, form_id, {"reason": "sun"})))
 
-    async def is_told() -> bool:
-        return completing.done()
+    assert (await refused(world.complete(task_id, form_id, {"reason": "sun"}))).reason == "task-delegated"
 
-    await world.until(is_told)
-    assert await world.sagas() == ["FAILED"]
     world.between.before.clear()
     assert len(await world.submissions(state="prepared")) == 1
     assert await settle(world) == 1
+    assert await world.submissions(state="prepared") == []
     assert len(await world.submissions(state="discarded")) == 1
 
 
-async def test_an_answer_that_was_lost_is_asked_for_again(world: World) -> None:
+async def test_an_answer_that_was_lost_is_given_to_the_next_try(world: World) -> None:
     _, task_id, form_id = await ready(world)
     world.between.after["PrepareSubmission"] = AWAY
-    completing = asyncio.ensure_future(world.complete(task_id, form_id, {"reason": "sun"}))
+    assert (await refused(world.complete(task_id, form_id, {"reason": "sun"}, request_id="r1"))).status is (
+        Status.UNAVAILABLE
+    )
+    world.between.after.clear()
 
-    async def is_done() -> bool:
-        return completing.done()
+    await world.complete(task_id, form_id, {"reason": "sun"}, request_id="r1")
 
-    await world.until(is_done)
-    await completing
-
-    assert world.between.asked.count("PrepareSubmission") == 2
     assert [each["values"] for each in await world.submissions()] == [{"reason": "sun"}]
     assert await world.submissions(state="prepared") == []
 
 
 @pytest.mark.parametrize("method", ["PrepareSubmission", "ConfirmSubmission"])
-async def test_a_saga_that_is_left_in_the_midst_of_a_step_goes_on_from_its_log(world: World, method: str) -> None:
-    """A step that is cancelled does what a process that dies does: nothing more, until the lease ends."""
+async def test_an_engine_that_dies_between_the_steps_leaves_nothing_unsettled(world: World, method: str) -> None:
+    """A call that is cancelled does what a process that dies does: nothing more."""
     _, task_id, form_id = await ready(world)
     world.between.after[method] = asyncio.CancelledError()
-    completing = asyncio.ensure_future(world.complete(task_id, form_id, {"reason": "sun"}))
 
-    async def is_over() -> bool:
-        return await world.sagas() == ["COMPLETED"]
+    # Behind the commit only the saga is left, and the caller has its answer.
+    with contextlib.suppress(asyncio.CancelledError, Exception):
+        await world.complete(task_id, form_id, {"reason": "sun"})
 
-    await world.until(is_over)
-    await asyncio.wait((completing,))
-    assert (await world.task()).task_definition_key == "after"
-    assert [each["values"] for each in await world.submissions()] == [{"reason": "sun"}]
+    world.between.after.clear()
+    await settle(world)
+    completed = (await world.task()).task_definition_key == "after"
+    assert completed == (method == "ConfirmSubmission")
+    assert len(await world.submissions()) == completed
     assert await world.submissions(state="prepared") == []
 
 
-async def test_a_saga_that_is_under_way_is_not_settled_by_anybody_else(world: World) -> None:
+async def test_a_submission_that_was_settled_too_early_counts_in_the_end(world: World) -> None:
+    """The reconciling job found no completion yet, and discarded; then the completion was committed."""
     _, task_id, form_id = await ready(world)
     world.between.before["ConfirmSubmission"] = AWAY
-    await world.complete(task_id, form_id, {"reason": "sun"})
-    settling = world.engine.settling
-    assert settling is not None
+    await world.complete(task_id, form_id, {"reason": "sun"}, request_id="r1")
+    world.between.before.clear()
     (waiting,) = await world.submissions(state="prepared")
-    world.between.before.clear()
+    step = Step(waiting["sagaId"], waiting["stepId"])
+    assert world.engine.forms is not None
+    await world.engine.forms.discard(step)
 
-    await world.engine.submissions.settle(Step("unknown", "prepare"), "")
-    await world.engine.submissions.settle(Step(waiting["sagaId"], waiting["stepId"]), task_id)
+    await world.complete(task_id, form_id, {"reason": "sun"}, request_id="r1")
 
-    assert len(await world.submissions(state="prepared")) == 1
-    await world.until(world.submissions)
-
-
-async def test_rights_bind_a_submission_as_they_bind_a_completion(world: World) -> None:
-    _, task_id, form_id = await ready(world)
-    everything = "engine.task.read", "engine.task.complete", "engine.form-data.read"
-    for user_id, tenant_id in (("eve", ""), ("ann", "acme")):
-        world.be(user_id, *everything, tenant_id=tenant_id)
-        assert (await refused(world.complete(task_id, form_id, {"reason": "sun"}))).status is Status.NOT_FOUND
-        assert (await refused(world.form_data.GetTaskForm(pb.GetTaskFormRequest(task_id=task_id)))).status is (
-            Status.NOT_FOUND
-        )
-
-    world.be("ann", *everything)
-    await world.complete(task_id, form_id, {"reason": "sun"})
-
-    historic = pb.GetHistoricTaskFormRequest(task_id=task_id)
-    await world.form_data.GetHistoricTaskForm(historic)
-    for user_id, tenant_id in (("eve", ""), ("ann", "acme")):
-        world.be(user_id, *everything, tenant_id=tenant_id)
-        assert (await refused(world.form_data.GetHistoricTaskForm(historic))).status is Status.NOT_FOUND
-
-
-async def test_a_candidate_sees_the_form_and_only_who_has_the_task_submits_it(world: World) -> None:
-    document = process(task="flowable:formKey='leave' flowable:candidateUsers='eve'")
-    await world.deploy(leave__bpmn=document, leave__form=form())
-    task_id, form_id = (await world.task((await world.run()).id)).id, await world.form_id()
-    world.be("eve", "engine.task.read", "engine.task.complete")
-
-    assert (await world.form_of(task_id))["key"] == "leave"
-    assert (await refused(world.complete(task_id, form_id, {"reason": "x"}))).reason == "task-of-others"
-
-    world.be("root")
-    assert await world.submissions(state="prepared") == []
-    assert (await world.task()).id == task_id
-
-
-async def test_a_start_form_is_bound_by_the_tenant_of_whoever_starts(world: World) -> None:
-    await world.deploy(leave__bpmn=KEYED, leave__form=form(), tenant_id="acme")
-    started = await world.run(form={"reason": "sun"}, tenant_id="acme")
-    definition_id = started.process_definition_id
-    world.be("eve", "engine.*", tenant_id="other")
-
-    request = pb.GetStartFormRequest(process_definition_id=definition_id)
-    assert (await refused(world.form_data.GetStartForm(request))).status is Status.NOT_FOUND
-    asked = pb.GetFormDataRequest(process_definition_id=definition_id)
-    assert (await refused(world.form_data.GetFormData(asked))).status is Status.NOT_FOUND
-    starting = world.runtime.StartProcessInstance(
-        runtime_service_pb2.StartProcessInstanceRequest(process_definition_id=definition_id, outcome="approve")
-    )
-    assert (await refused(starting)).status is Status.NOT_FOUND
-
-
-async def test_a_standalone_tasks_submission_that_was_not_confirmed_is_settled_later(world: World) -> None:
-    await world.deploy(leave__bpmn=KEYED, leave__form=form())
-    made = await world.tasks.CreateTask(task_service_pb2.CreateTaskRequest(name="alone", form_key="leave"))
-    form_id = await world.form_id()
-    world.between.before["ConfirmSubmission"] = AWAY
-    await world.complete(made.id, form_id, {"reason": "sun"}, request_id="r1")
-    assert await world.submissions() == []
-    world.between.before.clear()
-
-    assert await settle(world) == 1
-
-    assert [each["taskId"] for each in await world.submissions()] == [made.id]
-    assert await settle(world) == 0
+    assert [each["taskId"] for each in await world.submissions()] == [task_id]
 
 
 async def test_a_standalone_task_is_completed_with_a_form_too(world: World) -> None:
@@ -377,13 +280,13 @@ async def test_a_repeated_start_starts_once(world: World) -> None:
     assert len(await world.submissions()) == 1
 
 
-async def test_a_start_whose_confirmation_is_lost_is_confirmed_with_its_instance(world: World) -> None:
+async def test_a_start_whose_confirmation_is_lost_is_settled_with_its_instance(world: World) -> None:
     await world.deploy(leave__bpmn=KEYED, leave__form=form())
     world.between.before["ConfirmSubmission"] = AWAY
     started = await world.run(form={"reason": "sun"})
     world.between.before.clear()
 
-    await world.until(world.submissions)
+    assert await settle(world) == 1
 
     assert [each["processInstanceId"] for each in await world.submissions()] == [started.id]
 
@@ -403,3 +306,48 @@ async def test_an_unknown_form_or_task_is_not_found(world: World) -> None:
     assert (await refused(world.complete("nowhere", form_id, {}, request_id="r"))).status is Status.NOT_FOUND
     unknown = pb.GetHistoricTaskFormRequest(task_id=task_id)
     assert (await refused(world.form_data.GetHistoricTaskForm(unknown))).reason == "submission-not-found"
+
+
+# --- the log ----------------------------------------------------------------------------------------------------------
+
+
+async def logged(world: World, saga_id: str) -> list[tuple[str, str]]:
+    request = saga_service_pb2.ListSagaLogRequest(saga_id=saga_id, size=100)
+    return [(line.step_id, line.state) for line in (await world.sagas.ListSagaLog(request)).data]
+
+
+async def test_every_step_of_a_submission_is_in_the_log_of_its_saga(world: World) -> None:
+    _, task_id, form_id = await ready(world)
+
+    await world.complete(task_id, form_id, {"reason": "sun"}, request_id="r1")
+    await world.complete(task_id, form_id, {"reason": "sun"}, request_id="r1")
+
+    (kept,) = await world.submissions()
+    (saga,) = (await world.sagas.ListSagas(saga_service_pb2.ListSagasRequest(task_id=task_id))).data
+    assert (saga.id, saga.name, saga.state) == (kept["sagaId"], "form-submission", "COMPLETED")
+    assert await logged(world, saga.id) == [
+        ("prepare", "STARTED"),
+        ("prepare", "COMPLETED"),
+        ("submit", "STARTED"),
+        ("submit", "COMPLETED"),
+        ("confirm", "STARTED"),
+        ("confirm", "COMPLETED"),
+        ("", "COMPLETED"),
+    ]
+
+
+async def test_a_submission_that_the_engine_refuses_is_compensated(world: World) -> None:
+    _, task_id, form_id = await ready(world)
+    await world.tasks.DelegateTask(task_service_pb2.DelegateTaskRequest(task_id=task_id, assignee="bob"))
+
+    assert (await refused(world.complete(task_id, form_id, {"reason": "sun"}))).reason == "task-delegated"
+
+    (saga,) = (await world.sagas.ListSagas(saga_service_pb2.ListSagasRequest(task_id=task_id))).data
+    assert (await logged(world, saga.id))[2:] == [
+        ("submit", "STARTED"),
+        ("submit", "FAILED"),
+        ("prepare", "COMPENSATING"),
+        ("prepare", "COMPENSATED"),
+        ("", "COMPENSATED"),
+    ]
+    assert len(await world.submissions(state="discarded")) == 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,6 @@ from flowloom.engine.v1 import (
     repository_service_pb2_grpc,
     runtime_service_pb2,
     runtime_service_pb2_grpc,
-    saga_service_pb2,
     saga_service_pb2_grpc,
     task_pb2,
     task_service_pb2,
@@ -33,7 +32,6 @@ from flowloom.forms.v1 import (
 )
 from google.protobuf.json_format import MessageToDict, ParseDict
 
-from engine.app.sagas.settings import SagaSettings
 from engine.effects.forms import FormsCallSettings
 from engine.service import EngineService, EngineSettings, FormsNeed
 from engine.settings import TaskSettings
@@ -55,23 +53,18 @@ class Interrupting(grpc.aio.UnaryUnaryClientInterceptor):
     def __init__(self) -> None:
         self.before: dict[str, Exception] = {}
         self.after: dict[str, BaseException] = {}
-        """Raised once each."""
-        self.away: Exception | None = None
-        """Raised for every method."""
         self.asked: list[str] = []
 
     async def intercept_unary_unary(self, continuation: Any, details: Any, request: Any) -> Any:
         found = details.method if isinstance(details.method, str) else details.method.decode()
         method = found.rpartition("/")[2]
         self.asked.append(method)
-        if self.away is not None:
-            raise self.away
         if method in self.before:
             raise self.before[method]
         answer = await continuation(details, request)
         if method in self.after:
             await answer
-            raise self.after.pop(method)
+            raise self.after[method]
         return answer
 
 
@@ -107,7 +100,6 @@ class World:
                 tasks=TaskSettings(restricted=True),
                 database=DatabaseSettings(url=f"sqlite:///{folder / 'engine.db'}"),
                 forms=FormsCallSettings(tries=1),
-                sagas=SagaSettings(look_seconds=0.05, wait_seconds=30.0),
             ),
             clock=self.clock,
             forms=need,
@@ -120,8 +112,8 @@ class World:
         self.repository: Any = repository_service_pb2_grpc.RepositoryServiceStub(channel)
         self.runtime: Any = runtime_service_pb2_grpc.RuntimeServiceStub(channel)
         self.tasks: Any = task_service_pb2_grpc.TaskServiceStub(channel)
+        self.sagas: Any = saga_service_pb2_grpc.SagaServiceStub(channel)
         self.form_data: Any = form_data_service_pb2_grpc.FormDataServiceStub(channel)
-        self.saga_service: Any = saga_service_pb2_grpc.SagaServiceStub(channel)
         self.forms: Any = form_service_pb2_grpc.FormServiceStub(channel)
         self.form_repository: Any = form_repository_service_pb2_grpc.FormRepositoryServiceStub(channel)
 
@@ -157,18 +149,6 @@ class World:
                 name="leave", resources=resources, tenant_id=tenant_id, request_id=request_id
             )
         )
-
-    async def until(self, holds: Callable[[], Awaitable[Any]]) -> None:
-        """Let time pass, so that whatever waits for its next try has it, until something holds."""
-        async with asyncio.timeout(SECONDS):
-            while not await holds():
-                self.later(10)
-                await asyncio.sleep(0.05)
-
-    async def sagas(self) -> list[str]:
-        """The states of all form submissions that are sagas."""
-        request = saga_service_pb2.ListSagasRequest(name="form-submission", size=100)
-        return sorted(each.state for each in (await self.saga_service.ListSagas(request)).data)
 
     async def run(self, key: str = "leave", **more: Any) -> process_instance_pb2.ProcessInstance:
         found = await self.runtime.StartProcessInstance(
@@ -243,4 +223,7 @@ def _split(text: str) -> tuple[str, str]:
     return attributes, f"<extensionElements>{inside}</extensionElements>" if inside else ""
 
 
-SECONDS = 30.0
+async def eventually(holds: Callable[[], Any], seconds: float = 20.0) -> None:
+    async with asyncio.timeout(seconds):
+        while not await holds():  # noqa: ASYNC110 - nobody announces what is waited for
+            await asyncio.sleep(0.01)
