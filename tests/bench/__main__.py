@@ -3,7 +3,7 @@
 import sys
 import time
 
-from tests.bench import access, edge, group_commit, growth, jobs, kernel, memory
+from tests.bench import access, edge, edge_access, group_commit, growth, jobs, kernel, memory
 
 BENCHES = {
     "kernel": kernel.run,
@@ -11,6 +11,7 @@ BENCHES = {
     "jobs": jobs.run,
     "access": access.run,
     "edge": edge.run,
+    "edge-access": edge_access.run,
     "memory": memory.run,
     "growth": growth.run,
 }
