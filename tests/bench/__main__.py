@@ -3,13 +3,14 @@
 import sys
 import time
 
-from tests.bench import access, edge, group_commit, growth, jobs, kernel, memory
+from tests.bench import access, caches, edge, group_commit, growth, jobs, kernel, memory
 
 BENCHES = {
     "kernel": kernel.run,
     "group-commit": group_commit.run,
     "jobs": jobs.run,
     "access": access.run,
+    "caches": caches.run,
     "edge": edge.run,
     "memory": memory.run,
     "growth": growth.run,

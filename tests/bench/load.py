@@ -68,12 +68,10 @@ async def deploy(channel: grpc.aio.Channel, name: str, model: bytes) -> None:
 class Starter:
     """The two calls by the generated stubs. The start's answer names the task, so that nothing has to be queried."""
 
-    def __init__(self, channel: grpc.aio.Channel) -> None:
+    def __init__(self, channel: grpc.aio.Channel, key: str = "oneTask") -> None:
         self._runtime = runtime_service_pb2_grpc.RuntimeServiceStub(channel)
         self._tasks = task_service_pb2_grpc.TaskServiceStub(channel)
-        self._start = runtime_service_pb2.StartProcessInstanceRequest(
-            process_definition_key="oneTask", return_variables=True
-        )
+        self._start = runtime_service_pb2.StartProcessInstanceRequest(process_definition_key=key, return_variables=True)
 
     async def start(self) -> str:
         """Start an instance; return the id of its task."""

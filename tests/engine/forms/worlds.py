@@ -18,6 +18,7 @@ from flowloom.engine.v1 import (
     repository_service_pb2_grpc,
     runtime_service_pb2,
     runtime_service_pb2_grpc,
+    saga_service_pb2_grpc,
     task_pb2,
     task_service_pb2,
     task_service_pb2_grpc,
@@ -88,6 +89,7 @@ class World:
         self.repository: Any = repository_service_pb2_grpc.RepositoryServiceStub(channel)
         self.runtime: Any = runtime_service_pb2_grpc.RuntimeServiceStub(channel)
         self.tasks: Any = task_service_pb2_grpc.TaskServiceStub(channel)
+        self.sagas: Any = saga_service_pb2_grpc.SagaServiceStub(channel)
         self.form_data: Any = form_data_service_pb2_grpc.FormDataServiceStub(channel)
         self.forms: Any = form_service_pb2_grpc.FormServiceStub(channel)
         self.form_repository: Any = form_repository_service_pb2_grpc.FormRepositoryServiceStub(channel)
