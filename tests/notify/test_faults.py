@@ -22,7 +22,7 @@ from notify.storage.queries import Queries
 from tests.notify.smtp import MailServer
 from tests.notify.test_reminders import OPEN
 from tests.notify.test_storage import Store, _delivery
-from tests.notify.worlds import World, eventually
+from tests.notify.worlds import Running, World, eventually
 
 LEASE_SECONDS = 2.0
 MAILS = 30
@@ -152,3 +152,21 @@ async def test_a_database_that_breaks_at_any_statement_loses_and_repeats_nothing
     deliveries = await notify.deliveries()
     assert Counter(row.state for row in deliveries) == {"sent": 3 * 20}
     assert Counter(mail["Message-ID"] for mail in world.mail.mails) == Counter(row.message_id for row in deliveries)
+
+
+async def test_two_replicas_share_the_work_and_send_nothing_twice(world: World) -> None:
+    for name in ("fozzie", "piggy", "link"):
+        world.identity.add(name, *(() if name == "fozzie" else ("pigs",)))
+    world.engine.deploy(OPEN)
+    first, second = await world.start(), Running(world, world.settings())
+    world.running.append(second)
+    await second.start()
+    for n in range(20):
+        world.engine.start("p", business_key=f"order-{n}")
+
+    await first.settled()
+
+    deliveries = await second.deliveries()
+    assert {row.state for row in deliveries} == {"sent"}
+    assert Counter(mail["Message-ID"] for mail in world.mail.mails) == Counter(row.message_id for row in deliveries)
+    assert len(deliveries) == 60
