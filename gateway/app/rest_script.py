@@ -110,8 +110,11 @@ function envoy_on_response(handle)
     return
   end
 
+  -- A method whose success depends on the request says so itself.
+  local told = headers:get("x-http-status")
+  headers:remove("x-http-status")
   if status ~= 200 then return end
-  local success = SUCCESSES[rpc]
+  local success = told == "204" and told or SUCCESSES[rpc]
   if success == nil then return end
   headers:replace(":status", success)
   if success == "204" then
