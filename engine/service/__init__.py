@@ -43,7 +43,9 @@ from engine.app.relaying import Relay
 from engine.app.sagas.completion import Completions, Participants
 from engine.app.sagas.operations import SagaOperations
 from engine.app.sagas.orchestrator import Orchestrator
+from engine.app.sagas.ports import Performer
 from engine.app.sagas.settings import SagaSettings
+from engine.app.sagas.submissions import SubmissionSagas, SubmissionSteps
 from engine.app.signalling import Signalling
 from engine.app.standalone import TaskCommands
 from engine.app.starting import Starting
@@ -103,7 +105,7 @@ from mesh.bus.embedded import EmbeddedBus
 from mesh.bus.embedded_topics import EmbeddedTopics
 from mesh.bus.ports import DeadLetterDesk, EventBus
 from mesh.bus.sql import SqlDeadLetters
-from mesh.bus.topics import BUSINESS
+from mesh.bus.topics import BUSINESS, SAGA_PREFIX
 from mesh.cache.settings import CacheSettings
 from mesh.cache.two_level import Caches
 from mesh.clock import Clock
@@ -204,9 +206,9 @@ class EngineService:
         self.forms = GrpcForms(forms.channel, settings.forms, forms.credentials) if forms is not None else None
         self._terms = StreamTerms(window=settings.streams.in_flight, draining=draining or asyncio.Event())
         self._wire_repository(settings.limits, scripts, store, elements, clock, ids)
+        self._wire_sagas(settings.sagas, clock, ids, owner, manual=settings.jobs.manual_jobs)
         self._wire_runtime(settings, clock, ids, retention)
         self._wire_jobs(settings, clock, ids, elements)
-        self._wire_sagas(settings.sagas, clock, ids, owner, manual=settings.jobs.manual_jobs)
         if self._open_tasks is not None:
             self._commit.listen(self._open_tasks.committed)
         self._commit.listen(lambda _: self._outbox.wake())
@@ -232,11 +234,10 @@ class EngineService:
     def _wire_sagas(self, settings: SagaSettings, clock: Clock, ids: IdSource, owner: str, *, manual: bool) -> None:
         store = SqlSagas(self._commit.transact, encode_events=encode_events, new_id=ids.root, now=clock.now)
         self._saga_rpc = RpcParticipants()
+        self._performers: dict[str, Performer] = {}
         self.orchestrator = Orchestrator(
             store=store,
-            commands=self._commit,
-            builders={},
-            performers={},
+            performers=self._performers,
             remote=self._saga_rpc,
             now=clock.now,
             new_id=ids.root,
@@ -277,6 +278,11 @@ class EngineService:
             self._outbox,
             {name: EmbeddedBus(name, business_reader(database, name), offsets, clock=clock) for name in BUSINESS},
             self._begin_relay,
+            lambda topic: (
+                EmbeddedBus(topic, business_reader(database, topic), offsets, clock=clock)
+                if topic.startswith(SAGA_PREFIX)
+                else None
+            ),
         )
         self.bus: EventBus = broker or own
         self._relay = OutboxRelay(
@@ -379,9 +385,12 @@ class EngineService:
             starting,
             self._definitions,
             compiled,
+            SubmissionSagas(self.orchestrator, clock.now),
             now=clock.now,
             new_id=ids.root,
         )
+        if self.forms is not None:
+            self._performers["forms"] = SubmissionSteps(self.forms, submissions.was_committed)
         self.settling: FormSettling | None = None
         if self.forms is not None:
             self.settling = FormSettling(
