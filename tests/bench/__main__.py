@@ -3,7 +3,7 @@
 import sys
 import time
 
-from tests.bench import access, caches, edge, group_commit, growth, jobs, kernel, memory
+from tests.bench import access, caches, edge, edge_access, group_commit, growth, jobs, kernel, memory
 
 BENCHES = {
     "kernel": kernel.run,
@@ -12,6 +12,7 @@ BENCHES = {
     "access": access.run,
     "caches": caches.run,
     "edge": edge.run,
+    "edge-access": edge_access.run,
     "memory": memory.run,
     "growth": growth.run,
 }
