@@ -62,7 +62,8 @@ class Logins:
 
         def change(work: Work) -> None:
             present = work.users.find(user.id, lock=True)
-            if present is None or present.disabled or present.issuer:
+            # Somebody else may have set another password since this one was proven.
+            if present is None or present.disabled or present.token_generation != user.token_generation:
                 raise bad_credentials()
             work.users.put_password(user.id, Password(hash=hashed), now)
             work.users.put(end_everything(work, present, now))

@@ -11,7 +11,7 @@ from typing import Final
 
 import msgspec
 
-from identity.app.accounts import end_everything
+from identity.app.accounts import end_everything, revoke_token
 from identity.app.authority import Caller, user_in_sight
 from identity.app.key_ring import KeyRing
 from identity.app.logins import bad_credentials
@@ -75,6 +75,10 @@ class Sessions:
             present = work.users.find(user.id, lock=True)
             if present is None or present.disabled or present.token_generation != user.token_generation:
                 raise bad_credentials()
+            # Ids are ordered by time: the oldest ones go, and what they gave out expires by itself.
+            others = work.tokens.sessions_of(user.id)
+            for oldest in others[: max(len(others) + 1 - self._settings.max_sessions, 0)]:
+                work.tokens.end_session(oldest)
             work.tokens.add_session(session, token)
             return present
 
@@ -173,18 +177,17 @@ class Sessions:
             self._end_all(work, session.user_id, now)
             return
         work.tokens.end_session(session_id)
-        work.tokens.revoke(session_id, session.user_id, self._last_expiry(now))
-        work.changed([session.user_id])
+        revoke_token(work, session_id, session.user_id, self._last_expiry(now), now)
 
-    def _revoke(self, work: Work, claims: Claims, now: datetime, *, all_sessions: bool) -> None:
+    @classmethod
+    def _revoke(cls, work: Work, claims: Claims, now: datetime, *, all_sessions: bool) -> None:
         """Of an access token: all sessions of its user, or itself, whatever it comes from."""
         if claims.expires_at <= now or work.users.find(claims.user_id) is None:
             return
         if all_sessions:
-            self._end_all(work, claims.user_id, now)
-            return
-        work.tokens.revoke(claims.token_id, claims.user_id, claims.expires_at)
-        work.changed([claims.user_id])
+            cls._end_all(work, claims.user_id, now)
+        else:
+            revoke_token(work, claims.token_id, claims.user_id, claims.expires_at, now)
 
     @staticmethod
     def _end_all(work: Work, user_id: str, now: datetime) -> None:
