@@ -3,7 +3,7 @@
 import sys
 import time
 
-from tests.bench import access, caches, edge, group_commit, growth, jobs, kernel, memory, sagas, streams
+from tests.bench import access, caches, edge, edge_access, group_commit, growth, jobs, kernel, memory, sagas, streams
 
 BENCHES = {
     "kernel": kernel.run,
@@ -14,6 +14,7 @@ BENCHES = {
     "streams": streams.run,
     "sagas": sagas.run,
     "edge": edge.run,
+    "edge-access": edge_access.run,
     "memory": memory.run,
     "growth": growth.run,
 }

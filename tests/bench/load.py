@@ -4,7 +4,7 @@ import asyncio
 import json
 import statistics
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
 import grpc
@@ -117,7 +117,8 @@ def over_grpc(channel: grpc.aio.Channel) -> Pair:
 class RestClient:
     """A lean HTTP/1.1 client: one kept connection for each call in flight, since the client shares the machine."""
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, headers: Mapping[str, str] | None = None) -> None:
+        self._headers = "".join(f"{name}: {value}\r\n" for name, value in (headers or {}).items())
         self._host, _, port = address.removeprefix("http://").partition(":")
         self._port = int(port)
         self._idle: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
@@ -128,7 +129,7 @@ class RestClient:
         payload = json.dumps(body).encode()
         writer.write(
             f"POST {path} HTTP/1.1\r\nhost: {self._host}\r\ncontent-type: application/json\r\n"
-            f"content-length: {len(payload)}\r\n\r\n".encode()
+            f"content-length: {len(payload)}\r\n{self._headers}\r\n".encode()
             + payload
         )
         head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").lower()
