@@ -16,6 +16,7 @@ from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector,
 
 from gateway.service import Endpoint, EnvoyProcess, GatewaySettings, edge_snapshot, open_edge, read_contract
 from host.access import MeshAccess, embedded_settings
+from host.edge import GATEWAY, gateway_beside, issuer_of
 from host.services import SERVICES, Service, Surroundings
 from mesh.bus.settings import Broker, BusSettings, open_bus
 from mesh.cache.settings import CacheSettings
@@ -109,6 +110,10 @@ class EmbeddedMesh:
             await service.start()
             service.add_to(self._server.registrar)
             self._server.readiness.add_probe(name, service.probe)
+        self._services[GATEWAY] = gateway = gateway_beside(self._channels, self._gateway_settings, descriptors)
+        if gateway.exchanges is not None:
+            access.hearers.append(gateway.exchanges.forget)
+        gateway.add_to(self._server.registrar)
         self.grpc_address = await self._server.start()
         await self._until_ready(self._server)
         self._observation = ObservationPort(registry, self._server.readiness)
@@ -119,7 +124,12 @@ class EmbeddedMesh:
     async def _start_edge(self, descriptors: bytes) -> None:
         host, _, port = self.grpc_address.rpartition(":")
         here = [Endpoint(address=host, port=int(port))]
-        snapshot = edge_snapshot(self._gateway_settings, read_contract(descriptors), dict.fromkeys(SERVICES, here))
+        snapshot = edge_snapshot(
+            self._gateway_settings,
+            read_contract(descriptors),
+            dict.fromkeys([*SERVICES, GATEWAY], here),
+            **issuer_of(self._access_settings),
+        )
         self._edge = open_edge(self._gateway_settings, snapshot)
         await self._edge.start()
         rest_address = f"http://{self._gateway_settings.address}:{self._gateway_settings.port}"
