@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -55,9 +56,11 @@ def run_demo(say: Callable[[str], None] = print) -> bool:
     say("Starting a mesh of its own: engine, history and Envoy, on free ports, in a temporary folder ...")
     with tempfile.TemporaryDirectory(prefix="flowloom-demo-") as folder:
         try:
-            with running_mesh(Path(folder), MeshOptions()) as mesh:
+            password = secrets.token_urlsafe(12)
+            options = MeshOptions(environment={"FLOWLOOM_IDENTITY_ADMIN_PASSWORD": password})
+            with running_mesh(Path(folder), options) as mesh:
                 say(f"  REST and gRPC at {mesh.rest}, ready after {time.monotonic() - started:.1f} s")
-                asyncio.run(_told(mesh, LocalFile.read(MODEL), say))
+                asyncio.run(_told(mesh, password, LocalFile.read(MODEL), say))
         except (DemoFailed, MeshNotStarted, httpx.HTTPError, grpc.aio.AioRpcError) as failed:
             say(f"\nThe demo failed: {failed}")
             return False
@@ -66,9 +69,11 @@ def run_demo(say: Callable[[str], None] = print) -> bool:
     return True
 
 
-async def _told(mesh: Mesh, model: LocalFile, say: Callable[[str], None]) -> None:
+async def _told(mesh: Mesh, password: str, model: LocalFile, say: Callable[[str], None]) -> None:
     rest = ShownRest(mesh.rest, say)
-    worker = asyncio.create_task(book_absences(mesh.rest.removeprefix("http://"), say))
+    say("\n0. Log in")
+    token = await rest.log_in("admin", password)
+    worker = asyncio.create_task(book_absences(mesh.rest.removeprefix("http://"), token, say))
     story = asyncio.create_task(_story(rest, model, say))
     try:
         # A worker that fails ends the story, which would wait for it in vain.

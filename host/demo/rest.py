@@ -53,14 +53,28 @@ class ShownRest:
         self._base_url = base_url
         self._say = say
         self._client = httpx.AsyncClient(base_url=base_url, timeout=CALL_SECONDS, transport=transport)
+        self._auth = ""
 
     async def close(self) -> None:
         await self._client.aclose()
 
+    async def log_in(self, user: str, password: str) -> str:
+        """Log in and send the token with every further call; returns it. The lines that are printed call it $AUTH."""
+        body = {"userId": user, "password": password}
+        path = "/identity-api/login"
+        self._say(f"  $ curl -X POST {shlex.quote(self._base_url + path)} -H 'Content-Type: application/json' \\")
+        self._say(f"      -d {shlex.quote(json.dumps({**body, 'password': '...'}))}")
+        answer = self._answer(await self._client.post(path, json=body), 200, ("userId", "tokenType", "expiresIn"))
+        token = str(answer["accessToken"])
+        self._say('  $ AUTH="Authorization: Bearer <the accessToken of that answer>"')
+        self._client.headers["Authorization"] = f"Bearer {token}"
+        self._auth = ' -H "$AUTH"'
+        return token
+
     async def get(self, path: str, shown: Sequence[str], **params: str) -> Json:
         """Get, and print the fields `shown` of the answer (of each element, if it is a list)."""
         url = _with_query(path, params)
-        self._say(f"  $ curl {shlex.quote(self._base_url + url)}")
+        self._say(f"  $ curl{self._auth} {shlex.quote(self._base_url + url)}")
         return self._answer(await self._client.get(url), 200, shown)
 
     async def get_when(self, path: str, shown: Sequence[str], ready: Callable[[Json], bool], **params: str) -> Json:
@@ -70,7 +84,7 @@ class ShownRest:
         while True:
             answer = await self._client.get(url)
             if answer.status_code == 200 and ready(answer.json()):
-                self._say(f"  $ curl {shlex.quote(self._base_url + url)}")
+                self._say(f"  $ curl{self._auth} {shlex.quote(self._base_url + url)}")
                 return self._answer(answer, 200, shown)
             if time.monotonic() > give_up_at:
                 raise DemoFailed(f"GET {url} to answer as it should within {WAIT_SECONDS:.0f} s", answer.text)
@@ -81,7 +95,9 @@ class ShownRest:
         """Post JSON and expect that status."""
         text = json.dumps(body, ensure_ascii=False)
         url = shlex.quote(self._base_url + path)
-        self._say(f"  $ curl -X POST {url} -H 'Content-Type: application/json' \\\n      -d {shlex.quote(text)}")
+        self._say(
+            f"  $ curl{self._auth} -X POST {url} -H 'Content-Type: application/json' \\\n      -d {shlex.quote(text)}"
+        )
         answer = await self._client.post(path, content=text.encode(), headers={"Content-Type": "application/json"})
         return self._answer(answer, status, shown)
 
@@ -89,7 +105,7 @@ class ShownRest:
         """Post a file as multipart/form-data."""
         url = _with_query(path, params)
         form = shlex.quote(f"file=@{file.path}")
-        self._say(f"  $ curl -X POST {shlex.quote(self._base_url + url)} \\\n      -F {form}")
+        self._say(f"  $ curl{self._auth} -X POST {shlex.quote(self._base_url + url)} \\\n      -F {form}")
         answer = await self._client.post(url, files={"file": (Path(file.path).name, file.data, "text/xml")})
         return self._answer(answer, status, shown)
 
