@@ -244,6 +244,6 @@ class StandaloneEdge:
 def _tls(settings: GatewaySettings) -> Tls | None:
     if not settings.tls_certificate:
         return None
-    return Tls(
-        certificate_path=str(Path(settings.tls_certificate).absolute()), key_path=str(Path(settings.tls_key).absolute())
-    )
+    # A certificate without a key is a problem that the snapshot finds.
+    key_path = str(Path(settings.tls_key).absolute()) if settings.tls_key else ""
+    return Tls(certificate_path=str(Path(settings.tls_certificate).absolute()), key_path=key_path)

@@ -32,6 +32,8 @@ class Limits:
     keys_refresh_seconds: float = 5.0
     keys_timeout_seconds: float = 2.0
     clock_skew_seconds: int = 5
+    #: How many tokens Envoy remembers as verified.
+    verified_tokens_kept: int = 5000
     #: An exchange may wait for a password hash; what is answered from the cache takes about a millisecond.
     authorization_seconds: float = 5.0
     #: How long a request waits to be counted before it is let through uncounted.

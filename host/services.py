@@ -78,6 +78,7 @@ def _engine(around: Surroundings) -> Service:
         clock=around.clock,
         registry=around.registry,
         draining=around.draining,
+        caches=around.caches,
         groups=around.access,
         broker=around.broker,
         forms=_forms_of(around),

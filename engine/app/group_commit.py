@@ -21,7 +21,6 @@ from typing import Any, Final, TypeVar, cast
 
 from engine.app.asks import Ask
 from engine.app.batch import Outcome, World
-from engine.app.sagas.state import Change
 from engine.app.unit_of_work import MESSAGE, SIGNAL, Delivery, OnCommitted, Reply, Throw, UnitOfWork
 from engine.app.writers import STOP, Due, Entry, GroupCommitSettings, Shared, Work, Writer, unavailable
 from engine.kernel import commands as cmd
@@ -113,17 +112,15 @@ class GroupCommit:
             if writer.ident is not None:
                 writer.join()
 
-    async def submit(self, command: cmd.Command, *, request_id: str = "", saga: Change | None = None) -> Reply:
+    async def submit(self, command: cmd.Command, *, request_id: str = "") -> Reply:
         """Carry out a command and return its reply; the same `request_id` again returns the first reply.
-
-        `saga` is written in the same transaction, and the command refused if that saga is not held any more.
 
         What the command threw has arrived when this returns, within `delivery_wait_seconds`. Raises Refused,
         Unavailable (the database is away: whether it happened is told by a retry with the same request_id),
         ResourceExhausted (too many wait), or whatever a bug raised.
         """
         _check_request_id(request_id)
-        return await self._enqueue(Ask(command, request_id=request_id, saga=saga))
+        return await self._enqueue(Ask(command, request_id=request_id))
 
     async def submit_all(self, commands: Sequence[cmd.Command], *, request_id: str = "") -> Reply:
         """Carry out commands on instances in this order in one transaction: all, or none if one of them is refused.

@@ -7,6 +7,7 @@ nobody knows of (swept away later) and every row where it was.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Final, Protocol, TypeAlias
@@ -16,6 +17,7 @@ import msgspec
 from history.app.queries import Scope
 from history.app.searching import SearchWriter
 from history.model.archive import ArchivedInstance, Kept, Policy, StoredRow, WrittenFile
+from history.model.search import SearchEntry
 from mesh.clock import Clock
 from mesh.errors import FailedPrecondition, InvalidArgument, NotFound
 from mesh.ids import IdSource
@@ -121,6 +123,10 @@ class ArchiveStore(Protocol):
         """The records that these rows are. Blocks only as long as reading them takes."""
         ...
 
+    def entries(self, rows: Sequence[StoredRow]) -> Sequence[SearchEntry]:
+        """What of these rows can be searched. Blocks only as long as reading them takes."""
+        ...
+
     def first_run(self, request_id: str) -> Awaitable[RunResult | None]:
         """What the run of that request moved; None if it is not known."""
         ...
@@ -160,6 +166,8 @@ class Archive:
         self._instances_per_file = instances_per_file
         self._orphan_seconds = orphan_seconds
         self._search = search
+        self.changing = asyncio.Lock()
+        """Whoever writes or deletes files of this process holds it."""
 
     @property
     def files(self) -> ArchiveFiles:
@@ -176,7 +184,11 @@ class Archive:
 
     async def run(self) -> RunResult:
         """Move what is due, then sweep. Raises FailedPrecondition, Unavailable."""
-        files, moved, written = self.files, 0, 0
+        async with self.changing:
+            return await self._run(self.files)
+
+    async def _run(self, files: ArchiveFiles) -> RunResult:
+        moved = written = 0
         policies = await self.store.policies()
         for policy in policies:
             others: Sequence[str] = ()
@@ -242,6 +254,8 @@ class Archive:
         rows = await self.files.read(found.file, found.root_id)
         if not await self.store.restore(found.root_id, rows, request_id):
             raise not_archived(instance_id)
+        if self._search is not None:
+            await self._search.write(self.store.entries(rows))
         return sorted(row.instance_id for row in rows if row.is_instance)
 
     async def set_policy(self, policy: Policy, request_id: str) -> Policy:

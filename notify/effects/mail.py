@@ -169,7 +169,10 @@ class MailFolder:
 
 
 def open_mail(settings: MailSettings, timeout_seconds: float) -> Channel:
-    """The channel of the settings."""
+    """The channel of the settings. Raises ValueError for a sender that is no address."""
+    sender = parseaddr(settings.sender)[1]
+    if "@" not in sender:
+        raise ValueError(f"expected mail_sender to hold an e-mail address, found '{settings.sender}'")
     if settings.host:
         return SmtpMail(settings, timeout_seconds)
     return MailFolder(Path(settings.folder), settings.sender)

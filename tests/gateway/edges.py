@@ -61,11 +61,11 @@ def client_of(port: int) -> httpx.AsyncClient:
 
 
 @contextlib.asynccontextmanager
-async def opened(directory: Path, **changes: Any) -> AsyncIterator[Edge]:
+async def opened(directory: Path, port: int = 0, **changes: Any) -> AsyncIterator[Edge]:
     """Start a sample service and an Envoy in front of it; end both, whatever happens."""
     server = SampleServer(free_port())
     await server.start()
-    port = free_port()
+    port = port or free_port()
     envoy = EnvoyProcess(directory, sample_snapshot(port, server.port, **changes))
     try:
         await envoy.start()

@@ -84,7 +84,7 @@ def test_what_the_mesh_refuses_is_one_line(target: str) -> None:
 @pytest.mark.envoy
 def test_a_message_that_was_sent_over_rest_is_in_the_log_and_can_be_resent(target: str) -> None:
     note = {"channel": "mail", "address": "kermit@pond.example", "subject": "Hello", "text": "There"}
-    answer = httpx.post(f"http://{target}/notify-api/notifications", json=note)
+    answer = httpx.post(f"http://{target}/notify-api/notifications", json=note, auth=("admin", PASSWORD))
     (delivery,) = answer.json()["deliveries"]
     sent = _log(target, lambda newest: newest["state"] == "sent")
 
