@@ -42,7 +42,10 @@ class DefinitionSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskSettings:
-    """Who sees and does tasks."""
+    """Who sees and does tasks, and how long lists of them are kept."""
+
+    cached_seconds: float = setting(600.0, doc="How long the list of a user's open tasks is cached; 0: not at all.")
+    cached_pages: int = setting(10_000, doc="Pages of such lists that the memory of a process keeps.", minimum=1)
 
     restricted: bool = setting(
         True,

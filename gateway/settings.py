@@ -32,10 +32,22 @@ class Limits:
     keys_refresh_seconds: float = 5.0
     keys_timeout_seconds: float = 2.0
     clock_skew_seconds: int = 5
+    #: How many tokens Envoy remembers as verified.
+    verified_tokens_kept: int = 5000
     #: An exchange may wait for a password hash; what is answered from the cache takes about a millisecond.
     authorization_seconds: float = 5.0
     #: How long a request waits to be counted before it is let through uncounted.
     counting_seconds: float = 0.25
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FollowSettings:
+    """How the processes of the services are followed."""
+
+    interval_seconds: float = setting(1.0, doc="How often names are looked up and processes asked.", minimum=0.05)
+    timeout_seconds: float = setting(0.5, doc="How long a process may take to say that it works.", minimum=0.01)
+    strikes: int = setting(2, doc="After how many failures in a row a process gets no more requests.", minimum=1)
+    max_processes: int = setting(256, doc="How many processes of one service are followed.", minimum=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,7 +95,14 @@ class GatewaySettings:
     config_directory: str = setting(".flowloom/edge", doc="Directory of Envoy's files and logs, for one edge alone.")
     cors_origins: tuple[str, ...] = setting((), doc="Origins whose pages may call, such as https://console.example.")
     print_defaults: bool = setting(True, doc="Write zeros, empty texts and empty lists into REST answers.")
+    supervise_envoy: bool = setting(True, doc="Run an Envoy beside the control plane (serve gateway).")
+    node_id: str = setting("edge", doc="The name of that Envoy to its control plane.")
+    delta: bool = setting(True, doc="Speak the delta dialect of discovery with that Envoy.")
+    reachable_at: str = setting("", doc="host:port under which Envoys reach the gateway; by default where it listens.")
+    tls_certificate: str = setting("", doc="PEM file with the edge's certificate chain; empty: no TLS.")
+    tls_key: str = setting("", doc="PEM file with its private key.")
     reflection: bool = setting(True, doc="Let clients list and describe the services through the port.")
+    follow: FollowSettings = field(default_factory=FollowSettings)
     exchange: ExchangeSettings = field(default_factory=ExchangeSettings)
     rates: RateSettings = field(default_factory=RateSettings)
     limits: Limits = field(default_factory=Limits)

@@ -16,8 +16,10 @@ from typing import Final
 import grpc
 from flowloom.history.v1 import (
     archive_service_pb2_grpc,
+    erasure_service_pb2_grpc,
     history_log_service_pb2_grpc,
     history_service_pb2_grpc,
+    rebuild_service_pb2_grpc,
     search_service_pb2_grpc,
     statistics_service_pb2_grpc,
 )
@@ -26,32 +28,39 @@ from sqlalchemy import func, select
 
 from history.app.archiving import Archive
 from history.app.deleting import Deleting
+from history.app.erasing import Erasing
+from history.app.rebuilding import Rebuilding
 from history.app.recording import Recorder
 from history.app.searching import Searching
 from history.app.statistics import Statistics
-from history.effects.consumer import Consumer
+from history.effects.feed import StreamFeed
 from history.effects.parquet import ParquetFiles
 from history.jobs.archiving import Archiving
 from history.jobs.lag import LagGauge
+from history.model.lag import Behind
 from history.rpc.archive_service import ArchiveServicer
+from history.rpc.erasure_service import ErasureServicer
 from history.rpc.history_service import HistoryServicer
 from history.rpc.log_service import HistoryLogServicer
+from history.rpc.rebuild_service import RebuildServicer
 from history.rpc.search_service import SearchServicer
 from history.rpc.statistics_service import StatisticsServicer
 from history.settings import HistorySettings
 from history.storage import migrate, tables
 from history.storage.archive import ArchiveRows
 from history.storage.comments import CommentStore
+from history.storage.erasure import ErasureRows
 from history.storage.log_queries import LogAnswers
 from history.storage.queries import Queries
+from history.storage.rebuild import RebuildRows
 from history.storage.searching import TermIndex
 from history.storage.statistics import StatisticsAnswers
 from history.storage.store import Store
-from mesh.bus.ports import EventBus, Position, Subscription
+from mesh.bus.ports import EventBus, Position
 from mesh.bus.sql import SqlDeadLetters
 from mesh.clock import Clock, SystemClock
 from mesh.db.database import open_database
-from mesh.errors import FailedPrecondition, Unavailable
+from mesh.errors import FailedPrecondition
 from mesh.ids import IdSource
 from mesh.outbox import in_database
 
@@ -59,8 +68,10 @@ __all__ = ["SERVICES", "HistoryService", "HistorySettings"]
 
 SERVICES: Final = (
     "flowloom.history.v1.ArchiveService",
+    "flowloom.history.v1.ErasureService",
     "flowloom.history.v1.HistoryLogService",
     "flowloom.history.v1.HistoryService",
+    "flowloom.history.v1.RebuildService",
     "flowloom.history.v1.SearchService",
     "flowloom.history.v1.StatisticsService",
 )
@@ -82,9 +93,8 @@ class HistoryService:
         Raises ValueError for a database URL of another kind.
         """
         self._settings = settings
-        self._bus = bus
         self._database = open_database(settings.database)
-        clock = clock or SystemClock()
+        clock = self._clock = clock or SystemClock()
         ids = IdSource()
         self._store = Store(self._database, clock)
         self.recorder = Recorder(self._store)
@@ -104,11 +114,18 @@ class HistoryService:
         )
         self._archive = ArchiveServicer(self.archive, clock)
         self._archiving = Archiving(self.archive, settings.archive.look_seconds)
+        erasures = ErasureRows(self._store, self._database, clock, settings.erasure_key, with_terms=True)
+        self._erasures = ErasureServicer(Erasing(erasures, self.archive, clock, ids, key=settings.erasure_key))
+        self._feed = StreamFeed(bus, self.dead_letters, settings, self._applied_sequence)
+        rebuilds = RebuildRows(self._store, self._database, clock, settings.group)
+        self._rebuilding = Rebuilding(rebuilds, self._feed, self.recorder.record, clock, ids)
+        self._rebuilds = RebuildServicer(self._rebuilding, self._measure)
         self._lag = LagGauge(self._measure, settings.lag_interval_seconds, registry)
-        self._subscription: Subscription | None = None
 
     def add_to(self, server: grpc.aio.Server) -> None:
         """Serve the contract there."""
+        erasure_service_pb2_grpc.add_ErasureServiceServicer_to_server(self._erasures, server)
+        rebuild_service_pb2_grpc.add_RebuildServiceServicer_to_server(self._rebuilds, server)
         archive_service_pb2_grpc.add_ArchiveServiceServicer_to_server(self._archive, server)
         history_service_pb2_grpc.add_HistoryServiceServicer_to_server(self._servicer, server)
         history_log_service_pb2_grpc.add_HistoryLogServiceServicer_to_server(self._logs, server)
@@ -121,14 +138,7 @@ class HistoryService:
         Raises FailedPrecondition if migrations are missing that we may not run, Unavailable if the database is away.
         """
         await self._migrate()
-        self._subscription = await self._bus.subscribe(
-            self._settings.topic,
-            self._settings.group,
-            Consumer(self.recorder.record),
-            self.dead_letters,
-            self._settings.bus,
-            applied_sequence=await self._applied_sequence(),
-        )
+        await self._rebuilding.begin_reading()
         self._lag.start()
         self._archiving.start()
 
@@ -136,36 +146,38 @@ class HistoryService:
         """Let the batch under way end, take no more, and close the database."""
         await self._lag.stop()
         await self._archiving.stop()
-        if self._subscription is not None:
-            await self._subscription.stop()
-            self._subscription = None
+        await self._rebuilding.stop()
+        await self._feed.stop()
         await self._store.close()
         self._database.close()
 
     async def probe(self) -> None:
         """Raise Unavailable unless the database answers and events are taken."""
-        await self._running().probe()
+        await self._feed.running.probe()
         await in_database(self._database, lambda connection: connection.execute(select(1)).scalar_one())
 
     async def wait_until(self, sequence: int) -> None:
         """Return once the message of this sequence was taken: who asks then reads what was written before it."""
-        await self._running().wait_until(sequence)
+        await self._feed.running.wait_until(sequence)
 
     async def position(self) -> Position:
         """Where history stands on the bus."""
-        return await self._running().position()
+        return await self._feed.position()
 
     async def replay(self, root_id: str) -> int:
         """Take the parked messages of a root anew; returns how many succeeded."""
-        return await self._running().replay(root_id)
+        return await self._feed.running.replay(root_id)
 
     async def lag(self) -> int:
         """Measure how many messages history is behind, and set the gauges."""
         return await self._lag.measure()
 
-    async def _measure(self) -> tuple[int, int]:
+    async def _measure(self) -> Behind:
         position = await self.position()
-        return position.behind, position.held
+        last = self._feed.last_at
+        waits = position.behind > 0 and last is not None
+        seconds = max((self._clock.now() - last).total_seconds(), 0.0) if waits and last is not None else 0.0
+        return Behind(messages=position.behind, held=position.held, seconds=seconds)
 
     async def _migrate(self) -> None:
         if self._settings.migrate:
@@ -188,8 +200,3 @@ class HistoryService:
                 int(connection.execute(statement).scalar_one()), int(connection.execute(parked).scalar_one())
             ),
         )
-
-    def _running(self) -> Subscription:
-        if self._subscription is None:
-            raise Unavailable("history-not-started", "expected history to be at work, found it not started")
-        return self._subscription

@@ -42,5 +42,6 @@ class HistorySettings:
     topic: str = setting(TOPIC, doc="The topic that carries the engine's events.")
     group: str = setting("history", doc="The consumer group: the name under which the bus remembers the offset.")
     migrate: bool = setting(True, doc="Bring the tables up to date at the start.")
+    erasure_key: str = setting("", doc="Signs the proofs of erasures; empty: they are hashed only.", secret=True)
     archive: ArchiveSettings = field(default_factory=ArchiveSettings)
     lag_interval_seconds: float = setting(5.0, doc="How often the lag behind the engine is measured.", minimum=0.1)

@@ -18,6 +18,7 @@ import grpc
 from flowloom.identity.v1 import access_service_pb2 as pb
 from flowloom.identity.v1.access_service_pb2_grpc import AccessServiceStub
 
+from gateway.service import PUBLIC_SERVICES as GATEWAY_FOR_ENVOY
 from mesh.access.calling import Credentials
 from mesh.access.contract import AccessRules, read_rules
 from mesh.access.control import Access, AccessControl, OpenAccess
@@ -101,7 +102,8 @@ class MeshAccess:
         """`service` vouches for itself under its name. Raises ValueError for a service key that is too short."""
         # People's tokens live by the computer's time, also where a test moves the engine's.
         now = SystemClock().now
-        rules = read_rules(descriptor_set)
+        # Envoy has no token; what it asks the gateway is not in our contract.
+        rules = read_rules(descriptor_set, GATEWAY_FOR_ENVOY)
         self._source = IdentitySource()
         self.connect = self._source.connect
         self._permissions = caches.open(
@@ -118,6 +120,8 @@ class MeshAccess:
             )
             self.check = self._control(settings, rules, now)
         self.credentials = Credentials(tokens)
+        self.hearers: list[Callable[[str], None]] = []
+        """Told of each user whom this process is made to forget."""
 
     def _control(self, settings: AccessSettings, rules: AccessRules, now: Callable[[], datetime]) -> AccessControl:
         ring = KeyRing(
@@ -139,6 +143,9 @@ class MeshAccess:
 
     async def forget(self, *user_ids: str) -> None:
         """Look up anew, in every process, what these users may do. For identity, when it has changed."""
+        for user_id in user_ids:
+            for hearer in self.hearers:
+                hearer(user_id)
         await self._permissions.invalidate(*user_ids)
 
     async def groups_of(self, user_id: str) -> tuple[str, ...]:

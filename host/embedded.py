@@ -16,6 +16,7 @@ from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector,
 
 from gateway.service import Endpoint, EnvoyProcess, GatewaySettings, edge_snapshot, open_edge, read_contract
 from host.access import MeshAccess, embedded_settings
+from host.edge import GATEWAY, gateway_beside, issuer_of
 from host.services import SERVICES, Service, Surroundings
 from mesh.bus.settings import Broker, BusSettings, open_bus
 from mesh.cache.settings import CacheSettings
@@ -109,6 +110,10 @@ class EmbeddedMesh:
             await service.start()
             service.add_to(self._server.registrar)
             self._server.readiness.add_probe(name, service.probe)
+        self._services[GATEWAY] = gateway = gateway_beside(self._channels, self._gateway_settings, descriptors)
+        if gateway.exchanges is not None:
+            access.hearers.append(gateway.exchanges.forget)
+        gateway.add_to(self._server.registrar)
         self.grpc_address = await self._server.start()
         await self._until_ready(self._server)
         self._observation = ObservationPort(registry, self._server.readiness)
@@ -119,10 +124,16 @@ class EmbeddedMesh:
     async def _start_edge(self, descriptors: bytes) -> None:
         host, _, port = self.grpc_address.rpartition(":")
         here = [Endpoint(address=host, port=int(port))]
-        snapshot = edge_snapshot(self._gateway_settings, read_contract(descriptors), dict.fromkeys(SERVICES, here))
+        snapshot = edge_snapshot(
+            self._gateway_settings,
+            read_contract(descriptors),
+            dict.fromkeys([*SERVICES, GATEWAY], here),
+            **issuer_of(self._access_settings),
+        )
         self._edge = open_edge(self._gateway_settings, snapshot)
         await self._edge.start()
-        rest_address = f"http://{self._gateway_settings.address}:{self._gateway_settings.port}"
+        scheme = "https" if self._gateway_settings.tls_certificate else "http"
+        rest_address = f"{scheme}://{self._gateway_settings.address}:{self._gateway_settings.port}"
         await _until_edge_ready(rest_address)
         self.rest_address = rest_address
 
@@ -159,7 +170,8 @@ class EmbeddedMesh:
 
 async def _until_edge_ready(address: str) -> None:
     """Wait until Envoy has found the services healthy; before that it answers for them that they are away."""
-    async with httpx.AsyncClient(trust_env=False) as client:
+    # Whether it is there is all that is asked, and it is asked by its address, which its certificate does not name.
+    async with httpx.AsyncClient(trust_env=False, verify=False) as client:  # noqa: S501
         try:
             async with asyncio.timeout(READY_SECONDS):
                 while (await client.get(f"{address}/ready")).status_code != httpx.codes.OK:  # noqa: ASYNC110 - as above

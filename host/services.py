@@ -78,6 +78,7 @@ def _engine(around: Surroundings) -> Service:
         clock=around.clock,
         registry=around.registry,
         draining=around.draining,
+        caches=around.caches,
         groups=around.access,
         broker=around.broker,
         forms=_forms_of(around),
@@ -89,7 +90,8 @@ def _engine(around: Surroundings) -> Service:
 def _forms_of(around: Surroundings) -> FormsNeed | None:
     """Where forms answers; None where it neither runs here nor has an address."""
     try:
-        return FormsNeed(channel=around.channels.to("forms"))
+        # As itself: whoever may complete a task may submit its form, and prepares no submission by hand.
+        return FormsNeed(channel=around.channels.to("forms", as_service=True))
     except LookupError:
         return None
 

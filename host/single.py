@@ -4,8 +4,8 @@ import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 
-from gateway.service import Endpoint, GatewaySettings, edge_snapshot, open_edge, read_contract
 from host.access import MeshAccess, shared_settings
+from host.edge import serve_gateway
 from host.embedded import descriptor_set, process_registry
 from host.services import SERVICES, Hosted, Surroundings
 from mesh.bus.settings import BusSettings, open_bus
@@ -21,7 +21,10 @@ from mesh.telemetry import RpcMetrics
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Addresses:
-    """Where the other services are, from FLOWLOOM_ADDRESS_…; an empty one is not there."""
+    """Where the other services are, from FLOWLOOM_ADDRESS_…; an empty one is not there.
+
+    The gateway takes several, with commas between, and names; it asks all that it finds for their health.
+    """
 
     engine: str = setting("127.0.0.1:3001", doc="IP address and port of the engine.")
     identity: str = setting("", doc="IP address and port of identity.")
@@ -37,7 +40,8 @@ class Addresses:
 async def serve(service: str, environment: Mapping[str, str]) -> None:
     """Run a service until SIGTERM, then drain it. Raises RuntimeError for one that cannot run alone yet."""
     if service == "gateway":
-        await _serve_gateway(environment)
+        addresses = load(Addresses, environment, "FLOWLOOM_ADDRESS_").given()
+        await serve_gateway(environment, addresses, descriptor_set(), process_registry())
     else:
         await _serve(service, SERVICES[service], environment)
 
@@ -86,21 +90,3 @@ async def _serve(name: str, hosted: Hosted, environment: Mapping[str, str]) -> N
             await broker.stop()
         await channels.close()
         await caches.stop()
-
-
-async def _serve_gateway(environment: Mapping[str, str]) -> None:
-    settings = load(GatewaySettings, environment, "FLOWLOOM_GATEWAY_")
-    addresses = load(Addresses, environment, "FLOWLOOM_ADDRESS_")
-    routed = {name: [_endpoint(name, at)] for name, at in addresses.given().items()}
-    signalled = asyncio.ensure_future(until_signalled())
-    edge = open_edge(settings, edge_snapshot(settings, read_contract(descriptor_set()), routed))
-    await edge.start()
-    await signalled
-    await edge.drain_and_stop()
-
-
-def _endpoint(service: str, address: str) -> Endpoint:
-    host, found, port = address.rpartition(":")
-    if not found or not port.isdigit():
-        raise RuntimeError(f"expected an IP address and a port for {service}, found '{address}'")
-    return Endpoint(address=host, port=int(port))

@@ -79,7 +79,7 @@ class TemplateSettings:
 
     characters: int = setting(65_536, doc="The longest template text.", minimum=1)
     output_characters: int = setting(262_144, doc="The longest rendered text.", minimum=1)
-    render_seconds: float = setting(2.0, doc="How long rendering one message may take.", minimum=0.01)
+    render_seconds: float = setting(2.0, doc="How long rendering one message may use the processor.", minimum=0.01)
     render_memory_bytes: int = setting(256 * 1024 * 1024, doc="Memory of the rendering process.", minimum=64 * 1024**2)
 
 

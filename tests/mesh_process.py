@@ -50,6 +50,7 @@ def running_mesh(
 ) -> Iterator[RunningMesh]:
     """Start a mesh on free ports, wait until it is ready, stop it at the end.
 
+    Access is off unless the environment says otherwise: benchmarks, faults and bad input are about other things.
     Raises RuntimeError with its last output if it does not become ready.
     """
     with tempfile.TemporaryDirectory(prefix="flowloom-bench-") as folder:
@@ -59,9 +60,14 @@ def running_mesh(
         command += [f"--database=engine={database_url}"] if database_url else []
         command += [f"--database=history={history_url}"] if history_url else []
         command += [] if edge else ["--no-edge"]
+        settings = {**os.environ, "FLOWLOOM_ACCESS_MODE": "off", **(environment or {})}
         with log.open("wb") as output:
             process = subprocess.Popen(
-                command, stdout=output, stderr=output, env={**os.environ, **(environment or {})}, start_new_session=True
+                command,
+                stdout=output,
+                stderr=output,
+                env=settings,
+                start_new_session=True,
             )
         try:
             yield _await(process, announce, log)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
-from engine.app.sagas.state import Change
 from engine.app.unit_of_work import Delivery, DueJob, Found, Reply, Targets, Throw, Wanted
 from engine.kernel import commands as cmd
 from engine.kernel.errors import Refused, not_found, request_id_reused
@@ -21,8 +20,7 @@ _STARTS: Final = "start or message"
 class Ask:
     """A command with what became of it: `reply` or `error` is set once the batch is done.
 
-    `others` are carried out with it, all or none; the reply and the request id are this one's. `saga`: what it means
-    for a saga, written with it, and only if the saga is still held.
+    `others` are carried out with it, all or none; the reply and the request id are this one's.
     `root_id` is found anew at each attempt. `command_id` stays the same
     over all attempts, so that the outbox can tell whether one of them was committed. `depth`: how many throws led here.
     """
@@ -41,7 +39,6 @@ class Ask:
         "reply",
         "request_id",
         "root_id",
-        "saga",
         "throw_ids",
     )
 
@@ -55,7 +52,6 @@ class Ask:
         future: Any = None,
         depth: int = 0,
         others: Sequence[Ask] = (),
-        saga: Change | None = None,
     ) -> None:
         self.command = command
         self.request_id = request_id
@@ -64,7 +60,6 @@ class Ask:
         self.future = future
         self.depth = depth
         self.others = others
-        self.saga = saga
         self.command_id = ""
         self.instance_id = ""
         self.root_id = ""

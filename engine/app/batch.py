@@ -17,7 +17,6 @@ import msgspec
 from engine.app.asks import DEFINITION, JOB, REQUEST, Ask, name, no_such, request_of, scope_of, target_of, want
 from engine.app.permitting import check, check_start
 from engine.app.sagas.batching import told_of_sagas
-from engine.app.sagas.state import LOST, Change
 from engine.app.unit_of_work import (
     MESSAGE,
     SIGNAL,
@@ -213,17 +212,12 @@ class Batch:
                 want(wanted, ask, kind, target_id, scope_of(ask, kind, target_id, found))
             elif kind == JOB:
                 wanted.jobs.append(target_id)
-        wanted.sagas += [ask.saga.saga.id for ask in self._asks if ask.saga is not None]
-        if wanted.roots or wanted.jobs or wanted.deliveries or wanted.sagas:
+        if wanted.roots or wanted.jobs or wanted.deliveries:
             self._loaded = self._unit.load(wanted)
 
     def _attempt(self, ask: Ask) -> None:
         if ask.delivery is not None and (self._loaded is None or ask.delivery.key not in self._loaded.deliveries):
             ask.reply = {}
-        elif ask.saga is not None and not self._is_held(ask.saga):
-            ask.error = failed(
-                LOST, f"expected saga {ask.saga.saga.id} to be held, found it is not", saga_id=ask.saga.saga.id
-            )
         elif isinstance(ask.command, Throw):
             self._throw(ask, ask.command)
         elif ask.due_job is not None and not ask.due_job.root_id:
@@ -232,9 +226,6 @@ class Batch:
             self._start(ask, ask.command)
         else:
             self._carry_out(ask)
-
-    def _is_held(self, change: Change) -> bool:
-        return self._loaded is not None and self._loaded.sagas.get(change.saga.id) == change.held_token
 
     def _attempt_all(self, ask: Ask) -> None:
         """Carry out commands that belong together: if one is refused, those before it are taken back."""
@@ -397,7 +388,7 @@ class Batch:
                 reply={**reply, REQUEST: request_of(ask.command)} if ask.request_id else reply,
                 payload=self._world.encode_events(ask.root_id, ask.command_id, tenant_id, at, events),
                 throw_ids=ask.throw_ids,
-                sagas=told_of_sagas(self._world, ask.saga, tree, events, at),
+                sagas=told_of_sagas(self._world, tree, events, at),
             )
         )
         ask.reply = reply

@@ -18,6 +18,7 @@ from typing import Final, Generic, TypeVar
 
 from engine.app.models import compile_stored
 from engine.app.repository import DefinitionRecord, MessageStart, RepositoryReader, RepositoryStore
+from engine.app.sharing import SharedDefinitions
 from engine.kernel.definition import Definition
 from engine.kernel.errors import MissingDefinition, Refused, failed, invalid, not_found
 from engine.kernel.registry import Registry
@@ -107,11 +108,14 @@ class DefinitionCache:
         registry: Registry,
         limits: DefinitionCacheLimits | None = None,
         monotonic: Callable[[], float] = time.monotonic,
+        shared: SharedDefinitions | None = None,
     ) -> None:
+        """`shared` is told of changes that were made here, and keeps files for all replicas."""
         self._store = store
         self._registry = registry
         self._limits = limits or DefinitionCacheLimits()
         self._monotonic = monotonic
+        self._shared = shared
         self._lock = Lock()
         self._compiled: _Aged[str, Definition] = _Aged(self._limits.definitions, self._limits.seconds)
         self._view: _View | None = None
@@ -248,7 +252,13 @@ class DefinitionCache:
     # --- keeping up ---------------------------------------------------------------------------------------------------
 
     def changed(self) -> None:
-        """Look at the repository anew: this process, or a message from another, has changed it."""
+        """Look at the repository anew: this process has changed it."""
+        self.look_again()
+        if self._shared is not None:
+            self._shared.changed()
+
+    def look_again(self) -> None:
+        """Look at the repository anew: somebody has changed it."""
         with self._lock:
             self._view = None
 
@@ -276,13 +286,23 @@ class DefinitionCache:
         found = self._at_hand(record.id)
         if found is not None:
             return found
-        resource = self._store.read(lambda reader: reader.resource(record.deployment_id, record.resource_name))
-        if resource is None:
-            raise unknown_definition(record.id)
-        definition = compile_stored(record, resource.data, self._registry)
+        definition = compile_stored(record, self._file_of(record), self._registry)
         with self._lock:
             self._compiled.put(record.id, definition, self._monotonic())
         return definition
+
+    def _file_of(self, record: DefinitionRecord) -> bytes:
+        def load() -> bytes:
+            resource = self._store.read(lambda reader: reader.resource(record.deployment_id, record.resource_name))
+            if resource is None:
+                raise unknown_definition(record.id)
+            return resource.data
+
+        return (
+            load()
+            if self._shared is None
+            else self._shared.file(f"{record.deployment_id}/{record.resource_name}", load)
+        )
 
     def _versioned(self, key: str, tenant_id: str, version: int | None) -> DefinitionRecord:
         if version is None:

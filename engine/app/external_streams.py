@@ -43,15 +43,24 @@ class Credits:
 
 
 class _Listener:
-    """One stream: what it holds, and whether it was woken. Without credits it may hold a number of jobs at once."""
+    """One stream: what it holds, and whether it was woken. Without credits it may hold a number of jobs at once.
 
-    __slots__ = ("blocked", "credits", "held", "topic", "woken")
+    `expects`: a commit told of a job. `due`: by the loop's clock, when to look even if nobody wakes. `full` and
+    `blocked`: the last look found no room for more, or jobs that must wait for another one's end. `again`: it passed
+    over jobs that somebody had under their hands.
+    """
+
+    __slots__ = ("again", "blocked", "credits", "due", "expects", "full", "held", "topic", "woken")
 
     def __init__(self, topic: str, worker_credits: Credits | None) -> None:
         self.topic = topic
         self.credits = worker_credits
         self.held: dict[str, datetime] = {}
+        self.again = False
         self.blocked = False
+        self.full = False
+        self.expects = False
+        self.due = 0.0
         self.woken = asyncio.Event()
 
 
@@ -78,8 +87,10 @@ class JobStreams:
                 if isinstance(event, ev.JobScheduled):
                     if event.kind == EXTERNAL:
                         self._wake_one(event.topic)
-                elif isinstance(event, ev.JobChanged | ev.JobEnded):
+                elif isinstance(event, ev.JobEnded):
                     self._given_up(event.job_id)
+                elif isinstance(event, ev.JobChanged):
+                    self._given_up(event.job_id, is_due_again=True)
 
     def wake_all(self) -> None:
         """Let all listeners look again: leases were given back, or a clock was moved."""
@@ -91,15 +102,24 @@ class JobStreams:
         while queue:
             listener = queue.popleft()
             if not listener.woken.is_set():
+                listener.expects = True
                 listener.woken.set()
                 return
+        # Who is looking already finds this one too, or looks once more.
+        for listener in self._listeners:
+            if listener.topic == topic:
+                listener.expects = True
+                listener.woken.set()
 
-    def _given_up(self, job_id: str) -> None:
+    def _given_up(self, job_id: str, *, is_due_again: bool = False) -> None:
         """A job was reported or taken away: its holder has room, and its instance is free for the next one."""
         holder = self._holders.pop(job_id, None)
         if holder is not None:
             holder.held.pop(job_id, None)
-            holder.woken.set()
+            if is_due_again:
+                holder.due = 0.0
+            if is_due_again or holder.full:
+                holder.woken.set()
         for listener in self._listeners:
             if listener.blocked:
                 listener.woken.set()
@@ -127,7 +147,10 @@ class JobStreams:
                 if jobs:
                     quiet_since = self._loop_time()
                     yield jobs
-                    continue
+                    if listener.full or listener.again:
+                        continue
+                    # There was room for more than there were: whoever schedules another one wakes us.
+                    wait_seconds = max(listener.due - self._loop_time(), 0.0)
                 left = quiet_since + self._alive_seconds - self._loop_time()
                 if left <= 0:
                     quiet_since = self._loop_time()
@@ -144,21 +167,31 @@ class JobStreams:
             del listener.held[job_id]
             self._holders.pop(job_id, None)
         room = ask.count - len(listener.held) if listener.credits is None else listener.credits.left
-        if room <= 0:
+        listener.full = room <= 0
+        if listener.full:
             return (), min(LOOK_SECONDS, self._seconds_to(min(listener.held.values(), default=now + _LOOK), now))
-        found = await self._work.take(msgspec.structs.replace(ask, request_id=""), room)
+        expected, listener.expects = listener.expects, False
+        found = await self._work.take(msgspec.structs.replace(ask, request_id=""), room, expected=expected)
         listener.blocked = found.blocked
         for job in found.jobs:
             listener.held[job.id] = job.until
             self._holders[job.id] = listener
+        listener.full = len(found.jobs) >= room
+        listener.again = found.contended
         if found.jobs:
             if listener.credits is not None:
                 listener.credits.left -= len(found.jobs)
             return found.jobs, 0.0
         if found.contended:
             return (), CONTENDED_SECONDS
-        due = await self._work.next_available(ask.topic, now)
-        return (), LOOK_SECONDS if due is None else min(LOOK_SECONDS, self._seconds_to(due, now))
+        loop_time = self._loop_time()
+        if listener.due <= loop_time:
+            # What this process schedules wakes the listener; this is for what becomes due, and for other processes.
+            due = await self._work.next_available(ask.topic, now)
+            seconds = LOOK_SECONDS if due is None else min(LOOK_SECONDS, self._seconds_to(due, now))
+            listener.due = loop_time + seconds
+            return (), seconds
+        return (), listener.due - loop_time
 
     async def _sleep(self, listener: _Listener, seconds: float) -> None:
         if listener.woken.is_set():

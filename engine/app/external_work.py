@@ -65,8 +65,8 @@ class ExternalWork:
             await asyncio.sleep(TRY_PAUSE_SECONDS * (turn + 1))
         return []
 
-    async def take(self, ask: Acquire, count: int) -> Acquired:
-        """One look at the jobs of a topic."""
+    async def take(self, ask: Acquire, count: int, *, expected: bool = False) -> Acquired:
+        """One look at the jobs of a topic; `expected`: a commit told of one."""
         now = self.now()
         return await self._leases.acquire(
             Acquisition(
@@ -80,6 +80,7 @@ class ExternalWork:
                 exclusive=True,
                 with_variables=True,
                 request_id=ask.request_id,
+                expected=expected,
             )
         )
 

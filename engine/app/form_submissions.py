@@ -15,7 +15,7 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeAlias, TypeVar
 
 from engine.app.definitions import StartTarget
 from engine.app.form_context import Evaluation, FormContext, context_of
@@ -23,6 +23,8 @@ from engine.app.form_data import FormQueries, form_key_of, no_forms_service, sta
 from engine.app.form_models import field_states, plain, writable_values
 from engine.app.forms import FormInfo, Forms, Step, Submission
 from engine.app.repository import Commands
+from engine.app.sagas.state import Saga
+from engine.app.sagas.submissions import STEP, SubmissionSagas
 from engine.app.standalone import TaskCommands, request_part
 from engine.app.starting import StartAsk, Started, Starting, StartingDefinitions
 from engine.app.submitting import first_answer
@@ -33,10 +35,12 @@ from engine.kernel.values import STRING, Variable
 from mesh.errors import DomainError, FailedPrecondition, NotFound, Unavailable
 
 T = TypeVar("T")
+Prepared: TypeAlias = tuple[Submission, dict[str, Variable]]
+"""What was submitted, and what the process gets of it."""
 _LOGGER: Final = logging.getLogger(__name__)
 
 SAGA: Final = "form-submission"
-STEP: Final = "submission"
+MAX_SAGA_ID: Final = 64
 MAX_ATTEMPTS: Final = 8
 """Sagas that one request may begin: each but the last was refused by the engine and discarded."""
 DISCARDED: Final = "submission-discarded"
@@ -76,6 +80,7 @@ class FormSubmissions:
         starting: Starting,
         definitions: StartingDefinitions,
         compiled: Callable[[str], Definition],
+        sagas: SubmissionSagas,
         *,
         now: Callable[[], datetime],
         new_id: Callable[[], str],
@@ -88,6 +93,7 @@ class FormSubmissions:
         self._starting = starting
         self._definitions = definitions
         self._compiled = compiled
+        self._sagas = sagas
         self._now = now
         self._new_id = new_id
 
@@ -98,8 +104,9 @@ class FormSubmissions:
         """
         forms = self._service()
 
-        async def prepare(step: Step) -> dict[str, Variable]:
-            return await forms.prepare(step, await self._of_task(forms, ask))
+        async def prepare(step: Step) -> Prepared:
+            submission = await self._of_task(forms, ask)
+            return submission, await forms.prepare(step, submission)
 
         async def carry_out(step: Step, variables: dict[str, Variable]) -> None:
             command = cmd.CompleteTask(
@@ -127,8 +134,9 @@ class FormSubmissions:
         definition, form = found
         forms = self._service()
 
-        async def prepare(step: Step) -> dict[str, Variable]:
-            return await forms.prepare(step, self._of_start(submission, definition, form))
+        async def prepare(step: Step) -> Prepared:
+            about = self._of_start(submission, definition, form)
+            return about, await forms.prepare(step, about)
 
         async def carry_out(step: Step, variables: dict[str, Variable]) -> Started:
             filled = replace(
@@ -152,22 +160,25 @@ class FormSubmissions:
     async def settle(self, step: Step, task_id: str) -> None:
         """Confirm or discard a submission of which nobody knows, by what became of its command."""
         forms = self._service()
-        if task_id:
-            done, instance_id = await self._tasks.was_answered(step.saga_id), ""
-        else:
-            answer = await first_answer(self._commands, step.saga_id)
-            done, instance_id = answer is not None, str((answer or {}).get("process_instance_id", ""))
+        done, instance_id = await self.was_committed(step.saga_id, task_id)
         if done:
             await forms.confirm(step, instance_id)
         else:
             await forms.discard(step)
+
+    async def was_committed(self, saga_id: str, task_id: str) -> tuple[bool, str]:
+        """Tell whether a saga's command was committed, and the instance that it started; of a start without a task."""
+        if task_id:
+            return await self._tasks.was_answered(saga_id), ""
+        answer = await first_answer(self._commands, saga_id)
+        return answer is not None, str((answer or {}).get("process_instance_id", ""))
 
     # --- the saga -----------------------------------------------------------------------------------------------------
 
     async def _run(
         self,
         request_id: str,
-        prepare: Callable[[Step], Awaitable[dict[str, Variable]]],
+        prepare: Callable[[Step], Awaitable[Prepared]],
         carry_out: Callable[[Step, dict[str, Variable]], Awaitable[T]],
         instance_of: Callable[[T], str],
         was_done: Callable[[Step], Awaitable[bool]] | None = None,
@@ -175,8 +186,10 @@ class FormSubmissions:
         forms = self._service()
         for attempt in range(1, MAX_ATTEMPTS + 1):
             step = self._step(request_id, attempt)
+            began_at = self._now()
+            saga: Saga | None = None
             try:
-                variables = await prepare(step)
+                about, variables = await prepare(step)
             except FailedPrecondition as refused:
                 if refused.reason != DISCARDED:
                     raise
@@ -186,8 +199,11 @@ class FormSubmissions:
                 if done is None:
                     raise
                 step, variables = done, {}
-            answer = await self._carry_out(forms, step, variables, carry_out)
-            await self._confirm(forms, step, instance_of(answer))
+            else:
+                saga = await self._sagas.begin(step, about, began_at)
+            answer = await self._carry_out(forms, step, variables, carry_out, saga)
+            if saga is None or not await self._sagas.done(saga, instance_of(answer)):
+                await self._confirm(forms, step, instance_of(answer))
             return answer
         raise FailedPrecondition(
             DISCARDED,
@@ -210,12 +226,14 @@ class FormSubmissions:
         step: Step,
         variables: dict[str, Variable],
         carry_out: Callable[[Step, dict[str, Variable]], Awaitable[T]],
+        saga: Saga | None,
     ) -> T:
         try:
             return await carry_out(step, variables)
         except (Refused, DomainError) as refused:
-            # Whether something was committed is not known then: it is asked for later.
-            if not isinstance(refused, Unavailable):
+            # Whether something was committed is not known if the database was away: it is asked for later.
+            is_known = not isinstance(refused, Unavailable)
+            if is_known and (saga is None or not await self._sagas.refused(saga, refused.message)):
                 await self._discard(forms, step)
             raise
 
@@ -234,7 +252,8 @@ class FormSubmissions:
             _LOGGER.warning("submission %s is not discarded yet: %s", step.saga_id, failed.message)
 
     def _step(self, request_id: str, attempt: int) -> Step:
-        saga_id = request_part(request_id, f"{SAGA}-{attempt}") or f"{SAGA}-{self._new_id()}"
+        # The beginning of a hash is as unique, and an id of the engine has at most 64 characters.
+        saga_id = request_part(request_id, f"{SAGA}-{attempt}")[:MAX_SAGA_ID] or f"{SAGA}-{self._new_id()}"
         return Step(saga_id, STEP)
 
     def _service(self) -> Forms:

@@ -21,7 +21,6 @@ from typing import Any, Final, TypeVar, cast
 
 from engine.app.asks import Ask
 from engine.app.batch import Outcome, World
-from engine.app.sagas.state import Change
 from engine.app.unit_of_work import MESSAGE, SIGNAL, Delivery, OnCommitted, Reply, Throw, UnitOfWork
 from engine.app.writers import STOP, Due, Entry, GroupCommitSettings, Shared, Work, Writer, unavailable
 from engine.kernel import commands as cmd
@@ -64,7 +63,11 @@ class GroupCommit:
         self._shared = Shared(
             open_unit=open_unit, world=world, settings=settings, on_answers=self._answer, on_kick=self._kick.set
         )
-        self._writers = [Writer(self._shared, n) for n in range(settings.writers or writers)]
+        count = settings.writers or writers
+        if count == 1:
+            self._shared.aside = self._shared.queue
+        queues = (self._shared.queue, self._shared.aside)
+        self._writers = [Writer(self._shared, n, queues[n % 2]) for n in range(count)]
 
     @property
     def is_away(self) -> bool:
@@ -99,8 +102,8 @@ class GroupCommit:
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=self._settings.delivery_wait_seconds)
         self._shared.stopping.set()
-        for _ in self._writers:
-            self._shared.queue.put(STOP)
+        for writer in self._writers:
+            writer.queue.put(STOP)
         await asyncio.to_thread(self._join)
 
     def _join(self) -> None:
@@ -109,17 +112,15 @@ class GroupCommit:
             if writer.ident is not None:
                 writer.join()
 
-    async def submit(self, command: cmd.Command, *, request_id: str = "", saga: Change | None = None) -> Reply:
+    async def submit(self, command: cmd.Command, *, request_id: str = "") -> Reply:
         """Carry out a command and return its reply; the same `request_id` again returns the first reply.
-
-        `saga` is written in the same transaction, and the command refused if that saga is not held any more.
 
         What the command threw has arrived when this returns, within `delivery_wait_seconds`. Raises Refused,
         Unavailable (the database is away: whether it happened is told by a retry with the same request_id),
         ResourceExhausted (too many wait), or whatever a bug raised.
         """
         _check_request_id(request_id)
-        return await self._enqueue(Ask(command, request_id=request_id, saga=saga))
+        return await self._enqueue(Ask(command, request_id=request_id))
 
     async def submit_all(self, commands: Sequence[cmd.Command], *, request_id: str = "") -> Reply:
         """Carry out commands on instances in this order in one transaction: all, or none if one of them is refused.
@@ -149,7 +150,7 @@ class GroupCommit:
     async def _put(self, make: Callable[[asyncio.Future[Any]], Entry]) -> Any:
         self._check_open()
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        self._shared.queue.put(make(future))
+        self._shared.aside.put(make(future))
         return await future
 
     async def _enqueue(self, ask: Ask) -> Reply:
@@ -220,7 +221,7 @@ class GroupCommit:
     async def _put_inner(self, work: Callable[[UnitOfWork], T]) -> T:
         self._check_open(inner=True)
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        self._shared.queue.put(Work(work, future))
+        self._shared.aside.put(Work(work, future))
         return await future
 
     async def _drain(self) -> None:

@@ -50,6 +50,7 @@ class Acquisition(msgspec.Struct, frozen=True, kw_only=True):
 
     `job_id`: only this one. `tenant_id` None: of any tenant. `exclusive`: of an instance's exclusive jobs only one.
     `request_id`: a repetition with the same one gets those jobs of the first answer that are still held by the owner.
+    `expected`: a commit told of a job, so that it is not worth asking first whether there is any.
     """
 
     lane: str
@@ -63,6 +64,7 @@ class Acquisition(msgspec.Struct, frozen=True, kw_only=True):
     exclusive: bool = False
     with_variables: bool = False
     request_id: str = ""
+    expected: bool = False
 
 
 class Acquired(msgspec.Struct, frozen=True, kw_only=True):

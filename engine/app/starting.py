@@ -19,6 +19,7 @@ from engine.app.unit_of_work import Committed
 from engine.kernel import commands as cmd
 from engine.kernel import events as ev
 from engine.kernel.definition import Definition
+from engine.kernel.errors import MissingDefinition
 from engine.kernel.state import ACTIVE, COMPLETED, SUSPENDED
 from engine.kernel.values import Variable
 from mesh.errors import NotFound
@@ -41,7 +42,11 @@ class StartingDefinitions(Protocol):
         ...
 
     def by_id(self, definition_id: str) -> Definition:
-        """Return the compiled definition. Raises Refused (NOT_FOUND)."""
+        """Return the compiled definition if it is at hand. Raises MissingDefinition."""
+        ...
+
+    def compiled(self, definition_id: str) -> Definition:
+        """Return the compiled definition, loaded if need be; blocking. Raises Refused (NOT_FOUND)."""
         ...
 
     def record(self, definition_id: str) -> DefinitionRecord:
@@ -153,16 +158,17 @@ class Starting:
             events = self._awaited.pop(instance_id)
         started_id = str(reply["process_instance_id"])
         if events and started_id == instance_id:
-            view = self._view(events, with_variables=ask.return_variables)
+            view = await self._view(events, with_variables=ask.return_variables)
         else:
             # A repeated request got its first answer, which is about another id than the one just minted.
             view = await self._look(started_id, str(reply["process_definition_id"]), ask)
         return Started(view=view)
 
-    def _view(self, events: Sequence[ev.Event], *, with_variables: bool) -> ProcessInstanceView:
+    async def _view(self, events: Sequence[ev.Event], *, with_variables: bool) -> ProcessInstanceView:
         started = events[0]
         assert isinstance(started, ev.ProcessInstanceStarted), "only starts are kept"
         after = _after(events, started.instance_id)
+        definition = await self._definition(started.definition_id)
         return ProcessInstanceView(
             id=started.instance_id,
             name=started.name,
@@ -172,7 +178,7 @@ class Starting:
             process_definition_key=started.definition_key,
             process_definition_version=started.definition_version,
             process_definition_name=started.definition_name,
-            process_definition_description=self._definitions.by_id(started.definition_id).documentation,
+            process_definition_description=definition.documentation,
             activity_id=after.activity_id,
             start_user_id=started.start_user_id,
             start_time=started.at,
@@ -187,12 +193,19 @@ class Starting:
             variables=after.named(started.instance_id) if with_variables else (),
         )
 
+    async def _definition(self, definition_id: str) -> Definition:
+        try:
+            return self._definitions.by_id(definition_id)
+        except MissingDefinition:
+            # Where more definitions are at work than memory keeps, it may be gone again by now.
+            return await asyncio.to_thread(self._definitions.compiled, definition_id)
+
     async def _look(self, instance_id: str, definition_id: str, ask: StartAsk) -> ProcessInstanceView:
         """Ask the read side; what it does not find any more has ended, and its variables are the history's."""
         try:
             return await self._queries.get_process_instance(instance_id, include_process_variables=ask.return_variables)
         except NotFound:
-            definition = self._definitions.by_id(definition_id)
+            definition = await self._definition(definition_id)
         return ProcessInstanceView(
             id=instance_id,
             name=ask.name,

@@ -85,8 +85,7 @@ class Wanted:
     """What to lock and load. Of trees in `whole` everything is loaded, of others what the commands at hand need.
 
     `scopes`: leaf executions (root id, execution id) whose variables are needed. `links`: tasks and instances whose
-    identity links are. `sagas`: whose rows are to be locked. `skip_locked`: leave out trees that somebody else holds
-    instead of waiting for them.
+    identity links are. `skip_locked`: leave out trees that somebody else holds instead of waiting for them.
     """
 
     roots: dict[str, None] = field(default_factory=dict)
@@ -96,7 +95,6 @@ class Wanted:
     jobs: list[str] = field(default_factory=list)
     links: list[str] = field(default_factory=list)
     deliveries: list[DeliveryKey] = field(default_factory=list)
-    sagas: list[str] = field(default_factory=list)
     skip_locked: bool = False
 
 
@@ -119,8 +117,6 @@ class Loaded(Protocol):
     """Those that are still to be made."""
     start_jobs: dict[str, StartJob]
     """Jobs without an instance, by id."""
-    sagas: dict[str, str]
-    """The token under which each wanted saga is held, by id."""
 
     def holds(self, root_id: str) -> bool:
         """Tell whether the tree exists and is locked by us."""

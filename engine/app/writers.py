@@ -46,7 +46,7 @@ _log = logging.getLogger(__name__)
 class GroupCommitSettings:
     """How commands share transactions."""
 
-    writers: int = setting(0, doc="Connections that write; 0: one on SQLite, two elsewhere.", minimum=0, maximum=32)
+    writers: int = setting(0, doc="Connections that write; 0: one on SQLite, four elsewhere.", minimum=0, maximum=32)
     batch_limit: int = setting(64, doc="Commands that share a transaction at most.", minimum=1, maximum=1000)
     queue_limit: int = setting(10_000, doc="Commands that wait at most; more are refused.", minimum=1)
     conflict_seconds: float = setting(10.0, doc="How long a command goes on against deadlocks and lock timeouts.")
@@ -92,7 +92,11 @@ Entry = Ask | Work | Due | None
 
 @dataclass(slots=True, kw_only=True)
 class Shared:
-    """What all writers and the event loop share. `away` says why the database cannot be reached; empty if it can."""
+    """What all writers and the event loop share. `away` says why the database cannot be reached; empty if it can.
+
+    Commands wait in `queue`; due jobs and transactions of the storage in `aside`, which is the same one if there is but
+    one writer. `executing`: ids of the due jobs that some writer of this process is at.
+    """
 
     open_unit: Callable[[], UnitOfWork]
     world: World
@@ -100,8 +104,11 @@ class Shared:
     on_answers: Callable[[Sequence[Ask], Sequence[Outcome]], None]
     on_kick: Callable[[], None]
     queue: SimpleQueue[Entry] = field(default_factory=SimpleQueue)
+    aside: SimpleQueue[Entry] = field(default_factory=SimpleQueue)
     stopping: threading.Event = field(default_factory=threading.Event)
     turn: threading.Lock = field(default_factory=threading.Lock)
+    executing: set[str] = field(default_factory=set)
+    executing_lock: threading.Lock = field(default_factory=threading.Lock)
     loop: asyncio.AbstractEventLoop | None = None
     away: str = ""
 
@@ -129,18 +136,19 @@ class Shared:
 
 
 class Writer(threading.Thread):
-    """One connection and the thread that uses it."""
+    """One connection and the thread that uses it, for the commands or for what is done aside of them."""
 
-    def __init__(self, shared: Shared, number: int) -> None:
+    def __init__(self, shared: Shared, number: int, queue: SimpleQueue[Entry]) -> None:
         super().__init__(name=f"writer-{number}", daemon=True)
         self._shared = shared
         self._number = number
+        self.queue = queue
         self._unit: UnitOfWork | None = None
         self._offset = 0
 
     def run(self) -> None:
         """Serve the queue until told to stop."""
-        queue = self._shared.queue
+        queue = self.queue
         self._reconnect()
         while True:
             entry = queue.get()
@@ -159,7 +167,9 @@ class Writer(threading.Thread):
         following: Any = None
         # Writers side by side would cut the queue into smaller transactions, which cost a fifth more: normally one is
         # at work while the queue grows. One that is held up (a tree locked elsewhere) does not hold up the others.
-        has_turn = self._shared.turn.acquire(timeout=self._shared.settings.patience_seconds)
+        # What is done aside is as large as it is: there one computes while the database is at another one's batch.
+        waits = isinstance(entry, Ask)
+        has_turn = waits and self._shared.turn.acquire(timeout=self._shared.settings.patience_seconds)
         try:
             if isinstance(entry, Ask):
                 asks, following = self._gather(entry)
@@ -178,7 +188,7 @@ class Writer(threading.Thread):
     def _gather(self, first: Ask) -> tuple[list[Ask], Any]:
         """Take what waits, up to the limit; whose caller has gone meanwhile is left out."""
         asks = [first]
-        queue = self._shared.queue
+        queue = self.queue
         limit = self._shared.settings.batch_limit
         following: Any = None
         while len(asks) < limit:
@@ -266,8 +276,12 @@ class Writer(threading.Thread):
         except Exception as error:
             self._shared.fail(due.future, self._mapped(error))
             return
-        if asks:
-            self._settle(asks, outcomes, skip_locked=True)
+        try:
+            if asks:
+                self._settle(asks, outcomes, skip_locked=True)
+        finally:
+            with self._shared.executing_lock:
+                self._shared.executing.difference_update([ask.due_job.id for ask in asks if ask.due_job is not None])
         committed = {one.command_id for outcome in outcomes for one in outcome.committed}
         executed = sum(1 for ask in asks if ask.command_id in committed or (ask.reply and "failed" in ask.reply))
         # Whoever finds the first ones taken looks further behind the next time.
@@ -280,11 +294,15 @@ class Writer(threading.Thread):
             self._shared.succeed(due.future, executed)
 
     def _candidates(self, limit: int) -> list[Ask]:
-        now = self._shared.world.clock.now()
-        found: list[DueJob] = self._retried(
-            lambda unit: unit.due_jobs(now, limit * _CANDIDATE_ROUNDS if self._offset else limit)
-        )
-        chosen = found[self._offset : self._offset + limit] or found[:limit]
+        """Due jobs that no other writer of this process is at."""
+        shared = self._shared
+        now = shared.world.clock.now()
+        looked_at = (limit * _CANDIDATE_ROUNDS if self._offset else limit) + len(shared.executing)
+        found: list[DueJob] = self._retried(lambda unit: unit.due_jobs(now, looked_at))
+        with shared.executing_lock:
+            free = [job for job in found if job.id not in shared.executing]
+            chosen = free[self._offset : self._offset + limit] or free[:limit]
+            shared.executing.update([job.id for job in chosen])
         return [Ask(_execution_of(job), due_job=job) for job in chosen]
 
     def _work(self, work: Work) -> None:
@@ -347,7 +365,7 @@ class Writer(threading.Thread):
         kept: list[Entry] = []
         while True:
             try:
-                entry = shared.queue.get_nowait()
+                entry = self.queue.get_nowait()
             except Empty:
                 break
             if isinstance(entry, Ask):
@@ -358,7 +376,7 @@ class Writer(threading.Thread):
             else:
                 shared.fail(entry.future, unavailable(shared.away))
         for entry in kept:
-            shared.queue.put(entry)
+            self.queue.put(entry)
 
 
 class _End:

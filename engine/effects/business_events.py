@@ -322,6 +322,14 @@ class _Row:
             fact.groups = [group for group in fact.groups if group != link.group_id]
             self._facts.put(fact)
 
+    # --- sagas ---
+
+    def saga_step_requested(self, index: int, event: pb.Event) -> None:
+        told = event.saga_step_requested
+        self._tell(
+            f"{topics.SAGA_PREFIX}{told.topic}", index, told.saga_id, told.tenant_id, told, kind="saga_step_requested"
+        )
+
     def _task(self, fact: TaskFacts) -> business.TaskEvent:
         instance = self._facts.instance(fact.instance_id) if fact.instance_id else None
         return business.TaskEvent(
@@ -349,8 +357,10 @@ class _Row:
             user_id=self._envelope.user_id or None,
         )
 
-    def _tell(self, topic: str, index: int, subject: str, tenant_id: str, body: Any, nth: int = 0) -> None:
-        kind = topic.removeprefix("flowable.").replace(".", "_")
+    def _tell(
+        self, topic: str, index: int, subject: str, tenant_id: str, body: Any, nth: int = 0, kind: str = ""
+    ) -> None:
+        kind = kind or topic.removeprefix("flowable.").replace(".", "_")
         event_id = f"{self._row.event_id}/{index}/{kind.rpartition('_')[2]}"
         self._found.append(
             Message(
@@ -377,6 +387,7 @@ _TELLERS: Final[Mapping[str, Callable[[_Row, int, pb.Event], None]]] = MappingPr
         "task_ended": _Row.task_ended,
         "identity_link_added": _Row.link_added,
         "identity_link_removed": _Row.link_removed,
+        "saga_step_requested": _Row.saga_step_requested,
     }
 )
 

@@ -13,7 +13,6 @@ from google.protobuf import json_format, struct_pb2
 
 from engine.app.sagas.ports import StepAnswer, StepCall, StepRefused
 from engine.app.sagas.state import COMPENSATE
-from mesh.rpc_errors import refusal_in
 
 MAX_CHANNELS: Final = 256
 """Channels kept open; the one not used for longest is closed for another."""
@@ -51,7 +50,7 @@ class RpcParticipants:
             return StepAnswer(pending=executed.pending, result=json_format.MessageToDict(executed.result))
         except grpc.aio.AioRpcError as error:
             if error.code() in _FINAL and call.action != COMPENSATE:
-                raise StepRefused(f"{call.target}: {error.details()}", refusal_in(error)) from error
+                raise StepRefused(f"{call.target}: {error.details()}") from error
             if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
                 raise TimeoutError from error
             raise ParticipantFailed(f"{call.target}: {error.code().name}: {error.details()}") from error

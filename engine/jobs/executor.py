@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Callable, Sequence
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from engine.app.jobs import ENGINE_LANE, REPOSITORY_LANE, DefinitionJobs, DueJobs, Leases
@@ -21,6 +21,7 @@ from engine.kernel import events as ev
 from engine.kernel.state import ASYNC, TIMER
 
 _LOGGER: Final = logging.getLogger(__name__)
+_LONG_AGO: Final = datetime.min.replace(tzinfo=UTC)
 _MOVES: Final = frozenset(("due_at", "kind", "dead", "retries"))
 
 
@@ -45,6 +46,9 @@ class JobExecutor:
         self._settings = settings or JobSettings()
         self._alarm = Alarm(now)
         self._loop: asyncio.Task[None] | None = None
+        self._second: asyncio.Task[None] | None = None
+        self._definitions_due: datetime | None = None
+        self._definitions_fresh_until = _LONG_AGO
 
     # --- by itself ----------------------------------------------------------------------------------------------------
 
@@ -62,6 +66,11 @@ class JobExecutor:
             with contextlib.suppress(asyncio.CancelledError):
                 await self._loop
             self._loop = None
+        if self._second is not None:
+            self._second.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._second
+            self._second = None
         await self._outside.stop()
 
     def on_committed(self, commits: Sequence[Committed]) -> None:
@@ -79,6 +88,7 @@ class JobExecutor:
 
     def wake(self) -> None:
         """Look now: somebody else scheduled something, or the clock was moved."""
+        self._definitions_fresh_until = _LONG_AGO
         self._alarm.wake()
         self._outside.wake()
 
@@ -86,40 +96,69 @@ class JobExecutor:
         pause = Pause()
         while True:
             self._alarm.clear()
+            due: datetime | None = None
+            executed = 0
             try:
-                if await self._execute(self._settings.job_batch):
-                    pause.reset()
-                    continue
-                due = await self._next_due()
+                executed = await self._execute(self._settings.job_batch, often=True)
+                if executed >= self._settings.job_batch and (self._second is None or self._second.done()):
+                    self._second = asyncio.create_task(self._help(), name="job-executor-2")
+                if executed < self._settings.job_batch and not self._alarm.is_woken:
+                    due = await self._next_due()
             except Exception:
                 # The outer loop of a worker: whatever it is, the next look may go well.
                 _LOGGER.exception("looking for due jobs failed")
                 await asyncio.sleep(pause.next_seconds())
                 continue
-            if due is not None and due <= self._now():
+            if executed:
+                pause.reset()
+                if due is None or due <= self._now():
+                    continue
+            elif due is not None and due <= self._now():
                 # Due and yet not executed: another process is at it, or its tree is locked.
                 await asyncio.sleep(pause.next_seconds())
                 continue
             pause.reset()
             await self._alarm.sleep(due, self._settings.job_look_seconds)
 
-    async def _next_due(self) -> datetime | None:
-        found = await asyncio.gather(*map(self._leases.next_available, (ENGINE_LANE, REPOSITORY_LANE)))
-        return min((due for due in found if due is not None), default=None)
+    async def _help(self) -> None:
+        """While there is more than one batch, a second one is computed while the database is at the first."""
+        try:
+            while await self._execute(self._settings.job_batch) >= self._settings.job_batch:
+                pass
+        except Exception:
+            # The outer loop of a worker: the first one looks again, and says so.
+            _LOGGER.exception("executing due jobs failed")
 
-    async def _execute(self, limit: int) -> int:
-        """One look: due timers and continuations and, where there are none left, due changes of definitions."""
+    async def _next_due(self) -> datetime | None:
+        """When the next job is due. Scheduled changes of definitions are rare, so they are not asked for each time."""
+        due = await self._leases.next_available(ENGINE_LANE)
+        found = [moment for moment in (due, self._definitions_due) if moment is not None]
+        return min(found, default=None)
+
+    async def _execute(self, limit: int, *, often: bool = False) -> int:
+        """One look: due timers and continuations and, where there are none left, due changes of definitions.
+
+        `often`: these changes only if they were not looked for within `job_look_seconds`, or are known to be due.
+        """
         # Shielded: a transaction under way is finished even when the executor is told to end.
         executed = await asyncio.shield(self._due.execute_due(limit))
         if executed < limit:
-            executed += await self._changes_of_definitions(limit - executed)
+            executed += await self._changes_of_definitions(limit - executed, often=often)
         return executed
 
-    async def _changes_of_definitions(self, limit: int) -> int:
-        due = await self._leases.next_available(REPOSITORY_LANE)
-        if due is None or due > self._now():
+    async def _changes_of_definitions(self, limit: int, *, often: bool) -> int:
+        now = self._now()
+        is_due = self._definitions_due is not None and self._definitions_due <= now
+        if often and not is_due and now < self._definitions_fresh_until:
             return 0
-        return await self._definitions.run_due(limit)
+        self._definitions_due = await self._leases.next_available(REPOSITORY_LANE)
+        self._definitions_fresh_until = now + timedelta(seconds=self._settings.job_look_seconds)
+        if self._definitions_due is None or self._definitions_due > now:
+            return 0
+        done = await self._definitions.run_due(limit)
+        self._definitions_due = None
+        self._definitions_fresh_until = _LONG_AGO
+        return done
 
     # --- by hand ------------------------------------------------------------------------------------------------------
 

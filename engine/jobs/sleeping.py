@@ -24,6 +24,11 @@ class Alarm:
         self._woken.clear()
         self._until = None
 
+    @property
+    def is_woken(self) -> bool:
+        """Tell whether somebody woke it since it was cleared."""
+        return self._woken.is_set()
+
     def wake(self) -> None:
         """End the sleep, or the next one before it begins."""
         self._woken.set()

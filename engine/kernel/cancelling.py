@@ -58,6 +58,7 @@ def end_task(
             canceled=canceled,
             reason=reason,
             completed_by=completed_by,
+            assignee=task.assignee if task is not None else None,
         )
     )
 

@@ -172,16 +172,20 @@ class TaskCreated(Event, frozen=True, kw_only=True, gc=False):
 
 
 class TaskUpdated(Event, frozen=True, kw_only=True, gc=False):
-    """`changes` holds the new values of the named fields of the task, as `state.Task` names them."""
+    """`changes` holds the new values of the named fields of the task, as `state.Task` names them.
+
+    `assignee`: whose it was before; None where the task itself was not at hand.
+    """
 
     task_id: str
     execution_id: str
     at: datetime
     changes: dict[str, Value]
+    assignee: str | None = None
 
 
 class TaskEnded(Event, frozen=True, kw_only=True, gc=False):
-    """A task is over; its identity links go with it."""
+    """A task is over; its identity links go with it. `assignee`: whose it was; None where the task was not at hand."""
 
     task_id: str
     execution_id: str
@@ -190,6 +194,7 @@ class TaskEnded(Event, frozen=True, kw_only=True, gc=False):
     canceled: bool = False
     reason: str = ""
     completed_by: str = ""
+    assignee: str | None = None
 
 
 class IdentityLinkAdded(Event, frozen=True, kw_only=True, gc=False):

@@ -368,6 +368,7 @@ def exposed_task(turn: Turn, task: Task) -> Exposed:
                 execution_id=task.execution_id,
                 at=turn.at,
                 changes={field: value},
+                assignee=task.assignee,
             )
         )
 

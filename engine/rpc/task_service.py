@@ -16,6 +16,7 @@ from google.rpc import status_pb2
 from engine.app.asking import NoGroups, UserGroups
 from engine.app.form_data import no_forms_service
 from engine.app.form_submissions import FormSubmissions
+from engine.app.open_tasks import TaskLists
 from engine.app.queries import TaskFilter, TaskQueries
 from engine.app.standalone import TaskCommands
 from engine.app.task_remarks import TaskRemarks
@@ -47,11 +48,13 @@ class TaskService(task_service_pb2_grpc.TaskServiceServicer):
         terms: StreamTerms | None = None,
         groups: UserGroups | None = None,
         submissions: FormSubmissions | None = None,
+        task_lists: TaskLists | None = None,
     ) -> None:
-        """`groups` tells the groups of the users that lists ask for.
+        """`groups` tells the groups of users that lists ask for; `task_lists` answers lists, by default `queries`.
 
         Without `submissions` no task can be completed with a form.
         """
+        self._lists = task_lists or queries
         self._groups = groups or NoGroups()
         self._submissions = submissions
         self._commands = commands
@@ -67,7 +70,7 @@ class TaskService(task_service_pb2_grpc.TaskServiceServicer):
 
     async def ListTasks(self, request: pb.ListTasksRequest, context: RpcContext) -> pb.ListTasksResponse:
         wanted = await with_groups(lists.filter_of(TaskFilter, request), self._groups)
-        found = await self._queries.list_tasks(wanted, lists.page_of(request))
+        found = await self._lists.list_tasks(wanted, lists.page_of(request))
         return lists.listed(pb.ListTasksResponse, found, lists.task)
 
     async def ListSubtasks(self, request: pb.ListSubtasksRequest, context: RpcContext) -> AsyncIterator[task_pb2.Task]:

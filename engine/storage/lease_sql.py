@@ -14,7 +14,7 @@ import msgspec
 from engine.app.jobs import Acquired, Acquisition, LeaseChange, LeasedJob
 from engine.kernel.state import EXTERNAL, HTTP, Instance, decode_tokens
 from engine.kernel.values import Value, Variable, variables_of
-from mesh.db.statements import COMMIT, Sql
+from mesh.db.statements import COMMIT, Sql, Statement
 from mesh.db.types import moment_of_text, text_of_moment
 from mesh.db.writer import Writer
 
@@ -47,9 +47,7 @@ _BUSY: Final = Sql(
 _LOCK_INSTANCES: Final = Sql("SELECT id FROM instance WHERE id IN ?* {skip locked}")
 _LEASE: Final = Sql("UPDATE job SET lock_owner = ?, lock_token = ?, lease_until = ?, available_at = ? WHERE id IN ?*")
 _INSTANCES: Final = Sql("SELECT id, definition_id, definition_key, tokens FROM instance WHERE id IN ?*")
-_VARIABLES: Final = Sql(
-    "SELECT scope_id, name, type, value FROM variable WHERE root_id IN ?* AND scope_id IN ?* ORDER BY name"
-)
+_VARIABLES: Final = Sql("SELECT scope_id, name, type, value FROM variable WHERE root_id IN ?* ORDER BY name")
 _MINE: Final = "WHERE id = ? AND lock_owner = ? AND (lock_token = ? OR ? = '') AND (tenant_id = ? OR ? = 1)"
 _EXTEND: Final = Sql(f"UPDATE job SET lease_until = ?, available_at = ? {_MINE}")
 _RELEASE: Final = Sql(
@@ -83,10 +81,7 @@ def acquire(
     if repeated:
         held = _held(writer, ask, prefix)
         if held:
-            scopes = _scopes(writer, held) if ask.with_variables else {}
-            jobs = _jobs(writer, ask, held, scopes, decode, owner_token=None)
-            writer.run([COMMIT])
-            return Acquired(jobs=jobs)
+            return Acquired(jobs=_jobs(writer, ask, held, decode, owner_token=None))
     found = _candidates(writer, ask)
     rows = found.rows
     if not rows:
@@ -94,10 +89,8 @@ def acquire(
         return Acquired(jobs=(), blocked=found.blocked, contended=found.contended)
     token = f"{prefix}.{nonce}"
     until = text_of_moment(ask.until)
-    writer.run([_LEASE.of(ask.owner, token, until, until, [row[Names.ID] for row in rows])])
-    scopes = _scopes(writer, rows) if ask.with_variables else {}
-    jobs = _jobs(writer, ask, rows, scopes, decode, owner_token=token)
-    writer.run([COMMIT])
+    lease = _LEASE.of(ask.owner, token, until, until, [row[Names.ID] for row in rows])
+    jobs = _jobs(writer, ask, rows, decode, owner_token=token, lease=lease)
     return Acquired(jobs=jobs, blocked=found.blocked, contended=found.contended)
 
 
@@ -190,13 +183,13 @@ class _Scope(msgspec.Struct, frozen=True):
     """By execution: the scopes that it sees, the outermost first."""
 
 
-def _scopes(writer: Writer, rows: Sequence[Row]) -> dict[str, _Scope]:
+def _scopes(rows: Sequence[Row], instances: Sequence[Row]) -> dict[str, _Scope]:
     """By instance, which scopes the executions of its jobs see."""
     executions: dict[str, set[str]] = {}
     for row in rows:
         executions.setdefault(row[Names.INSTANCE], set()).add(row[Names.EXECUTION])
     found: dict[str, _Scope] = {}
-    for instance_id, definition_id, key, tokens in writer.run([_INSTANCES.of(sorted(executions))])[0].rows:
+    for instance_id, definition_id, key, tokens in instances:
         instance = Instance(id=instance_id, root_id="", definition_id=definition_id, definition_key=key)
         decode_tokens(instance, tokens)
         ids = {execution_id: _path(instance, execution_id) for execution_id in executions[instance_id]}
@@ -217,13 +210,24 @@ def _jobs(
     writer: Writer,
     ask: Acquisition,
     rows: Sequence[Row],
-    scopes: Mapping[str, _Scope],
     decode: DecodeValue,
     owner_token: str | None,
+    lease: Statement | None = None,
 ) -> list[LeasedJob]:
+    """Take the lease, read what workers are given, and commit: one round trip.
+
+    Variables come for whole trees, as which scopes a job sees is only known from the instances read with them.
+    """
     payloads = [msgspec.json.decode(row[Names.PAYLOAD]) for row in rows]
     whole = [row for row, payload in zip(rows, payloads, strict=True) if ask.with_variables and "inputs" not in payload]
-    variables = _variables(writer, whole, scopes, decode)
+    packet: list[Statement] = [] if lease is None else [lease]
+    if ask.with_variables:
+        packet.append(_INSTANCES.of(sorted({row[Names.INSTANCE] for row in rows})))
+    if whole:
+        packet.append(_VARIABLES.of(sorted({row[Names.ROOT] for row in whole})))
+    results = writer.run([*packet, COMMIT])[lease is not None :]
+    scopes = _scopes(rows, results[0].rows) if ask.with_variables else {}
+    variables = _variables(whole, scopes, results[1].rows, decode) if whole else {}
     jobs: list[LeasedJob] = []
     for row, payload in zip(rows, payloads, strict=True):
         scope = scopes.get(row[Names.INSTANCE])
@@ -235,19 +239,17 @@ def _jobs(
 
 
 def _variables(
-    writer: Writer, rows: Iterable[Row], scopes: Mapping[str, _Scope], decode: DecodeValue
+    rows: Iterable[Row], scopes: Mapping[str, _Scope], found_rows: Sequence[Row], decode: DecodeValue
 ) -> dict[str, dict[str, Variable]]:
     """Variables by scope, of all scopes that these jobs see."""
-    roots: set[str] = set()
     wanted: set[str] = set()
     for row in rows:
         scope = scopes.get(row[Names.INSTANCE])
         if scope is not None:
-            roots.add(row[Names.ROOT])
             wanted.update(scope.ids[row[Names.EXECUTION]])
     found: dict[str, dict[str, Variable]] = {}
-    if wanted:
-        for scope_id, name, kind, value in writer.run([_VARIABLES.of(sorted(roots), sorted(wanted))])[0].rows:
+    for scope_id, name, kind, value in found_rows:
+        if scope_id in wanted:
             found.setdefault(scope_id, {})[name] = Variable(kind, decode(kind, value))
     return found
 

@@ -53,7 +53,8 @@ class LeaseStore:
     async def acquire(self, ask: Acquisition) -> Acquired:
         """See the port."""
         # A look without a transaction first: mostly there is nothing, and a look must not keep a writer busy.
-        if not ask.job_id and not ask.request_id and not await self._read(lambda on: _is_there(on, ask)):
+        asked_for = ask.job_id or ask.request_id or ask.expected
+        if not asked_for and not await self._read(lambda on: _is_there(on, ask)):
             return Acquired(jobs=())
         prefix = lease_sql.token_prefix(ask.request_id or self._new_id())
         nonce = self._new_id()

@@ -13,7 +13,6 @@ from engine.kernel import state as st
 from engine.kernel.values import Variable
 from engine.storage.codec import decode_value
 from engine.storage.rows import JOB_COLUMNS, Row, instance_of, job_of, task_of
-from engine.storage.sagas.writing import LOCK_SAGAS
 from mesh.db.statements import Sql, Statement, Union
 from mesh.db.types import moment_of_text
 from mesh.db.writer import Writer
@@ -115,7 +114,6 @@ class LoadedRows:
     def __init__(self) -> None:
         self.deliveries: set[DeliveryKey] = set()
         self.start_jobs: dict[str, StartJob] = {}
-        self.sagas: dict[str, str] = {}
         self.trees: dict[str, TreeRows] = {}
         self.known: dict[str, st.Execution] = {}
         self.instances: set[str] = set()
@@ -157,9 +155,6 @@ def load(writer: Writer, wanted: Wanted) -> LoadedRows:
     if wanted.deliveries:
         throws = list(dict.fromkeys(throw for throw, _ in wanted.deliveries))
         packet.append(_DELIVERIES.of(throws, [subscription for _, subscription in wanted.deliveries]))
-    at_sagas = len(packet)
-    if wanted.sagas:
-        packet.append(LOCK_SAGAS.of(sorted(wanted.sagas)))
     if roots:
         packet.append(Union(_parts(wanted, roots, whole)))
     results = writer.run(packet)
@@ -172,8 +167,6 @@ def load(writer: Writer, wanted: Wanted) -> LoadedRows:
         _take_jobs(loaded, result.rows)
     if wanted.deliveries:
         loaded.deliveries.update((throw, subscription) for throw, subscription in results[at_deliveries].rows)
-    if wanted.sagas:
-        loaded.sagas = dict(results[at_sagas].rows)
     return loaded
 
 

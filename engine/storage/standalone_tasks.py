@@ -177,7 +177,15 @@ class _Desk:
 
     def change(self, **changes: Any) -> None:
         self.connection.execute(update(tables.task).where(tables.task.c.id == self.task.id).values(**changes))
-        self.tell(ev.TaskUpdated(instance_id="", task_id=self.task.id, execution_id="", at=self.at, changes=changes))
+        updated = ev.TaskUpdated(
+            instance_id="",
+            task_id=self.task.id,
+            execution_id="",
+            at=self.at,
+            changes=changes,
+            assignee=self.task.assignee,
+        )
+        self.tell(updated)
 
     def drop(self, *, completed_by: str = "", canceled: bool = False, reason: str = "") -> None:
         """End the task; the standalone tasks below it are deleted with it."""
@@ -192,6 +200,7 @@ class _Desk:
                 canceled=canceled or not own,
                 reason=reason if own else DELETED,
                 completed_by=completed_by if own else "",
+                assignee=self.task.assignee if own else None,
             )
             self.tell(ended, task_id)
 

@@ -1,10 +1,15 @@
 """Clusters and their endpoints: who is asked, when a process counts as gone, and how much may wait."""
 
+import ipaddress
+from typing import Final
+
 from gateway.app.policies import KEYS_NAME
 from gateway.app.sources import Source, endpoints_name
 from gateway.app.types import CLUSTER, ENDPOINTS, Json, extension, seconds
 from gateway.model.snapshot import Cluster
 from gateway.settings import Limits
+
+CONTROL_PLANE: Final = "control-plane"
 
 
 def cluster_resource(cluster: Cluster, limits: Limits, source: Source) -> Json:
@@ -15,6 +20,8 @@ def cluster_resource(cluster: Cluster, limits: Limits, source: Source) -> Json:
         "type": "EDS",
         "eds_cluster_config": {"eds_config": source.config(endpoints_name(cluster.name))},
         "connect_timeout": seconds(limits.connect_seconds),
+        # A process that is not listed any more still counts while it says that it works: if all are replaced at once,
+        # the old ones serve until the new ones have been asked.
         "lb_policy": "LEAST_REQUEST",
         # With no healthy process left the answer is 503 at once, not a try at random.
         "common_lb_config": {"healthy_panic_threshold": {"value": 0}},
@@ -71,6 +78,39 @@ def keys_cluster() -> Json:
             "endpoints": [{"lb_endpoints": [{"endpoint": {"address": inside}}]}],
         },
     }
+
+
+def control_plane_cluster(host: str, port: int) -> Json:
+    """Return the one cluster that an Envoy is given at its start: where all the others come from."""
+    address = {"socket_address": {"address": host, "port_value": port}}
+    return {
+        "name": CONTROL_PLANE,
+        "type": "STATIC" if _is_ip_address(host) else "STRICT_DNS",
+        "connect_timeout": "1s",
+        "load_assignment": {
+            "cluster_name": CONTROL_PLANE,
+            "endpoints": [{"lb_endpoints": [{"endpoint": {"address": address}}]}],
+        },
+        "typed_extension_protocol_options": {
+            "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": extension(
+                "upstreams.http.v3.HttpProtocolOptions",
+                {
+                    "explicit_http_config": {
+                        # A control plane that vanishes without a word is noticed.
+                        "http2_protocol_options": {"connection_keepalive": {"interval": "30s", "timeout": "5s"}}
+                    }
+                },
+            )
+        },
+    }
+
+
+def _is_ip_address(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
 
 
 def endpoints_resource(cluster: Cluster) -> Json:

@@ -110,6 +110,8 @@ def _verification(snapshot: Snapshot, access: Access) -> Json:
         "forward": True,
         # The default would also take a token from the query, where it would end in logs.
         "from_headers": [{"name": "authorization", "value_prefix": "Bearer "}],
+        # Verifying an ES256 signature takes most of a millisecond: once per token is enough.
+        "jwt_cache_config": {"jwt_cache_size": snapshot.limits.verified_tokens_kept},
         "clock_skew_seconds": snapshot.limits.clock_skew_seconds,
         "claim_to_headers": [
             {"header_name": USER_HEADER, "claim_name": "sub"},

@@ -58,6 +58,15 @@ local function error_frame(text, status, name)
     '","code":"' .. name .. '","reason":"' .. reason .. '"}'
 end
 
+-- The seconds of a RetryInfo among the details, rounded up; nil if there is none.
+local function retry_seconds(text)
+  local details = text:find('"details":[ ]*%[')
+  local info = details and text:find('"@type":[ ]*"type.googleapis.com/google.rpc.RetryInfo"', details)
+  local delay = info and string_after(text, "retryDelay", info, #text)
+  local seconds = delay and tonumber(delay:match("^(%d+%.?%d*)s$"))
+  return seconds and math.ceil(seconds)
+end
+
 local function set_body(handle, body, text)
   handle:headers():remove("content-length")
   local length = body:setBytes(text)
@@ -95,12 +104,17 @@ function envoy_on_response(handle)
     if failure == nil then return end
     -- Waiting for the body has outdated `headers`.
     handle:headers():replace(":status", failure[1])
+    local wait = retry_seconds(text)
+    if wait ~= nil then handle:headers():replace("retry-after", tostring(wait)) end
     set_body(handle, body, error_frame(text, failure[1], failure[2]))
     return
   end
 
+  -- A method whose success depends on the request says so itself.
+  local told = headers:get("x-http-status")
+  headers:remove("x-http-status")
   if status ~= 200 then return end
-  local success = SUCCESSES[rpc]
+  local success = told == "204" and told or SUCCESSES[rpc]
   if success == nil then return end
   headers:replace(":status", success)
   if success == "204" then

@@ -107,7 +107,8 @@ def _elsewhere() -> Json:
         "name": "envoy.retry_host_predicates.previous_hosts",
         "typed_config": extension("retry.host.previous_hosts.v3.PreviousHostsPredicate"),
     }
-    return {"retry_host_predicate": [predicate], "host_selection_retry_max_attempts": 3}
+    # A process that has just died looks like the one with least to do: it is chosen again and again.
+    return {"retry_host_predicate": [predicate], "host_selection_retry_max_attempts": 20}
 
 
 def _rest_roots(snapshot: Snapshot) -> Iterator[Json]:
@@ -122,7 +123,8 @@ def _rest_roots(snapshot: Snapshot) -> Iterator[Json]:
             roots.setdefault(alias.prefix, roots[alias.target])
     for root, cluster in sorted(roots.items(), reverse=True):
         yield {
-            "match": {"prefix": root},
+            # `/docs` and `/docs/parts/page.js`, but not `/docsets`.
+            "match": {"path_separated_prefix": root.rstrip("/")},
             "route": {"cluster": cluster, "timeout": "0s", "idle_timeout": seconds(snapshot.limits.idle_seconds)},
         }
 

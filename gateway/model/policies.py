@@ -13,7 +13,7 @@ TENANT_HEADER: Final = "x-tenant"
 #: A client may send its API token here instead of in `authorization`.
 API_KEY_HEADER: Final = "x-api-key"
 #: What every API token begins with, so that it is not taken for a JWT.
-API_TOKEN_PREFIX: Final = "flw_"  # noqa: S105 - no password
+API_TOKEN_PREFIX: Final = "flt_"  # noqa: S105 - no password
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

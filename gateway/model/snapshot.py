@@ -81,6 +81,7 @@ class Alias:
 FLOWABLE_ALIASES: Final = (
     Alias(prefix="/flowable-rest/service/", target="/process-api/"),
     Alias(prefix="/flowable-rest/external-job-api/", target="/external-job-api/"),
+    Alias(prefix="/flowable-rest/form-api/", target="/form-api/"),
     Alias(prefix="/service/", target="/process-api/"),
 )
 
@@ -133,6 +134,9 @@ class Snapshot:
         except ValueError:
             yield Problem(subject=self.listener.address, expected="the listener's address must be an IP address")
             return
+        tls = self.listener.tls
+        if tls is not None and not (tls.certificate_path.startswith("/") and tls.key_path.startswith("/")):
+            yield Problem(subject="tls", expected="certificate and key must be named by absolute paths")
         if not loopback and (self.listener.loopback_only or self.access is None):
             yield Problem(
                 subject=self.listener.address,

@@ -1,6 +1,7 @@
 """Envoy's external authorization (`envoy.service.auth.v3.Authorization`): credentials in, a token in their place."""
 
 import logging
+import math
 from typing import Any, Final
 
 import grpc
@@ -23,9 +24,9 @@ class AuthorizationServicer:
     """Answers Envoy's checks. Envoy asks only for requests that bring credentials, and fails closed if we are away."""
 
     def __init__(self, cache: ExchangeCache, *, retry_after_seconds: int) -> None:
-        """`retry_after_seconds` is told to callers who tried too often."""
+        """`retry_after_seconds` is what callers are told who tried too often, unless identity says it."""
         self._cache = cache
-        self._retry_after = str(retry_after_seconds)
+        self._retry_after_seconds = retry_after_seconds
         self._messages = EnvoyMessages()
 
     def add_to(self, server: grpc.aio.Server) -> None:
@@ -45,7 +46,8 @@ class AuthorizationServicer:
             return self._denied(401, grpc.StatusCode.UNAUTHENTICATED, str(refused), ("www-authenticate", _CHALLENGE))
         except ResourceExhausted as too_often:
             code = grpc.StatusCode.RESOURCE_EXHAUSTED
-            return self._denied(429, code, str(too_often), ("retry-after", self._retry_after))
+            seconds = math.ceil(too_often.retry_after_seconds or self._retry_after_seconds)
+            return self._denied(429, code, str(too_often), ("retry-after", str(seconds)))
         except FailedPrecondition as unready:
             return self._denied(403, grpc.StatusCode.PERMISSION_DENIED, str(unready))
         except DomainError as failed:

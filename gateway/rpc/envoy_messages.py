@@ -1,8 +1,8 @@
-"""The few messages of Envoy's service contracts that are exchanged with each request, made from their field numbers.
+"""The few messages of Envoy's service contracts that the gateway exchanges with it, made from their field numbers.
 
 The package with all of Envoy's messages (`envoy-data-plane`) needs half a millisecond for one of these in Python,
 protobuf's own runtime a few microseconds; a field that is not declared here is skipped when it is read. A test compares
-these numbers with that package. Sources: envoy/service/auth/v3, envoy/service/ratelimit/v3.
+these numbers with that package. Sources: envoy/service/{auth,discovery,ratelimit}/v3.
 """
 
 from collections.abc import Mapping
@@ -39,6 +39,35 @@ _MESSAGES: Final[Mapping[str, Mapping[int, str]]] = {
     "Denied": {1: "status HttpStatus", 2: "headers *HeaderOption", 3: "body string"},
     "HttpStatus": {1: "code int32"},
     "HeaderOption": {1: "header HeaderValue", 3: "append_action int32"},
+    # envoy.service.discovery.v3
+    "Node": {1: "id string"},
+    "Any": {1: "type_url string", 2: "value bytes"},
+    "DiscoveryRequest": {
+        1: "version_info string",
+        2: "node Node",
+        3: "resource_names *string",
+        4: "type_url string",
+        5: "response_nonce string",
+        6: "error_detail Status",
+    },
+    "DiscoveryResponse": {1: "version_info string", 2: "resources *Any", 4: "type_url string", 5: "nonce string"},
+    "DeltaRequest": {
+        1: "node Node",
+        2: "type_url string",
+        3: "resource_names_subscribe *string",
+        4: "resource_names_unsubscribe *string",
+        5: "initial_resource_versions *Entry",
+        6: "response_nonce string",
+        7: "error_detail Status",
+    },
+    "DeltaResponse": {
+        1: "system_version_info string",
+        2: "resources *NamedResource",
+        4: "type_url string",
+        5: "nonce string",
+        6: "removed_resources *string",
+    },
+    "NamedResource": {1: "version string", 2: "resource Any", 3: "name string"},
     # envoy.service.ratelimit.v3
     "RateLimitRequest": {1: "domain string", 2: "descriptors *Descriptor", 3: "hits_addend uint32"},
     "Descriptor": {1: "entries *Entry"},
@@ -89,6 +118,10 @@ class EnvoyMessages:
         classes = _classes()
         self.check_request: Final = classes["CheckRequest"]
         self.check_response: Final = classes["CheckResponse"]
+        self.discovery_request: Final = classes["DiscoveryRequest"]
+        self.discovery_response: Final = classes["DiscoveryResponse"]
+        self.delta_request: Final = classes["DeltaRequest"]
+        self.delta_response: Final = classes["DeltaResponse"]
         self.rate_limit_request: Final = classes["RateLimitRequest"]
         self.rate_limit_response: Final = classes["RateLimitResponse"]
 

@@ -7,6 +7,7 @@ nobody knows of (swept away later) and every row where it was.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Final, Protocol, TypeAlias
@@ -160,6 +161,8 @@ class Archive:
         self._instances_per_file = instances_per_file
         self._orphan_seconds = orphan_seconds
         self._search = search
+        self.changing = asyncio.Lock()
+        """Whoever writes or deletes files of this process holds it."""
 
     @property
     def files(self) -> ArchiveFiles:
@@ -176,7 +179,11 @@ class Archive:
 
     async def run(self) -> RunResult:
         """Move what is due, then sweep. Raises FailedPrecondition, Unavailable."""
-        files, moved, written = self.files, 0, 0
+        async with self.changing:
+            return await self._run(self.files)
+
+    async def _run(self, files: ArchiveFiles) -> RunResult:
+        moved = written = 0
         policies = await self.store.policies()
         for policy in policies:
             others: Sequence[str] = ()

@@ -38,8 +38,7 @@ class Wanted:
     variables: set[str] = field(default_factory=set)
     open_of: set[str] = field(default_factory=set)
     people: set[str] = field(default_factory=set)
-    forgettable: set[str] = field(default_factory=set)
-    """What may be here no more; filled in a rebuild only."""
+    tenants: set[str] = field(default_factory=set)
 
 
 @dataclass(slots=True)
@@ -53,8 +52,7 @@ class Loaded:
     variables: dict[str, Variable] = field(default_factory=dict)
     erased_people: dict[str, Erased] = field(default_factory=dict)
     erased_variables: dict[str, datetime] = field(default_factory=dict)
-    forgotten: dict[str, str] = field(default_factory=dict)
-    """Why instances, tasks and remarks are here no more; looked up in a rebuild only."""
+    erased_tenants: dict[str, datetime] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -102,6 +100,7 @@ def wanted(batch: Sequence[told.Told]) -> Wanted:
                 if link.of_task:
                     found.tasks.add(link.owner_id)
     found.people = people_of(batch)
+    found.tenants = {command.tenant_id for command in batch if command.tenant_id}
     return found
 
 

@@ -37,8 +37,10 @@ class Recorder:
         def project(loaded: Loaded) -> Changes:
             nonlocal applied
             projection = Projection(loaded)
-            people, variables = loaded.erased_people, loaded.erased_variables
-            told = [redacted(command, people, variables) for command in batch] if people or variables else batch
+            people, variables, tenants = loaded.erased_people, loaded.erased_variables, loaded.erased_tenants
+            told = batch
+            if people or variables or tenants:
+                told = [redacted(command, people, variables, tenants) for command in batch]
             applied = sum(projection.apply(command) for command in told)
             return projection.changes()
 

@@ -41,8 +41,19 @@ def people_of(batch: Iterable[told.Told]) -> set[str]:
     return {text for text in found if text and len(text) <= _LONGEST_ID}
 
 
-def redacted(command: told.Told, people: Mapping[str, Erased], variables: Mapping[str, datetime]) -> told.Told:
-    """The command without the people, by their ids, and without the values of variables that were erased by key."""
+def redacted(
+    command: told.Told,
+    people: Mapping[str, Erased],
+    variables: Mapping[str, datetime],
+    tenants: Mapping[str, datetime],
+) -> told.Told:
+    """The command without the people, by their ids, and without the values of variables that were erased by key.
+
+    Of a command of an erased tenant nothing but its sequence is left.
+    """
+    erased_at = tenants.get(command.tenant_id)
+    if erased_at is not None and all(happening.at <= erased_at for happening in command.happenings):
+        return msgspec.structs.replace(command, user_id="", happenings=())
     happenings = tuple(_redact(happening, people, variables) for happening in command.happenings)
     last = max((happening.at for happening in command.happenings), default=None)
     user_id = command.user_id if last is None else _instead(command.user_id, last, people)

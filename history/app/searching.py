@@ -63,6 +63,10 @@ class SearchWriter(Protocol):
         """Take out all that belongs to these instances and tasks."""
         ...
 
+    def forget_texts(self, keys: Sequence[tuple[str, str]]) -> Awaitable[None]:
+        """Take out texts by their owner and field."""
+        ...
+
     def forget_tenant(self, tenant_id: str) -> Awaitable[None]:
         """Take out all that belongs to a tenant."""
         ...

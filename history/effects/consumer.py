@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from datetime import datetime
 from typing import Final, TypeAlias
 
 from history.effects.events import decode
@@ -21,6 +22,8 @@ class Consumer:
 
     def __init__(self, record: Record) -> None:
         self._record = record
+        self.last_at: datetime | None = None
+        """When the last message that was taken happened."""
 
     async def __call__(self, messages: Sequence[Message]) -> None:
         """Record the batch. Raises what decoding raises, or Unavailable while the database is away."""
@@ -29,6 +32,7 @@ class Consumer:
         else:
             batch = _decode_all(messages)
         await self._record(batch)
+        self.last_at = messages[-1].occurred_at
 
 
 def _decode_all(messages: Sequence[Message]) -> list[Told]:

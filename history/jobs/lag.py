@@ -9,33 +9,40 @@ from typing import Final
 
 from prometheus_client import CollectorRegistry, Gauge
 
+from history.model.lag import Behind
+
 _LOGGER: Final = logging.getLogger(__name__)
 
 
 class LagGauge:
-    """Gauges `flowloom_history_lag_messages` (behind, held ones included) and `flowloom_history_held_messages`."""
+    """Gauges `flowloom_history_lag_messages` (behind, held ones included), `flowloom_history_lag_seconds` and
+    `flowloom_history_held_messages`."""
 
     def __init__(
         self,
-        measure: Callable[[], Awaitable[tuple[int, int]]],
+        measure: Callable[[], Awaitable[Behind]],
         interval_seconds: float,
         registry: CollectorRegistry | None,
     ) -> None:
-        """`measure` tells how many messages history is behind, and how many of them wait for a retry."""
+        """`measure` tells how far history is behind."""
         self._measure = measure
         self._interval_seconds = interval_seconds
         self._lag = Gauge(
             "flowloom_history_lag_messages", "Messages that history has not taken yet.", registry=registry
+        )
+        self._seconds = Gauge(
+            "flowloom_history_lag_seconds", "Age of the last message taken, while some wait.", registry=registry
         )
         self._held = Gauge("flowloom_history_held_messages", "Messages that wait for a retry.", registry=registry)
         self._task: asyncio.Task[None] | None = None
 
     async def measure(self) -> int:
         """Measure now; returns the messages behind."""
-        behind, held = await self._measure()
-        self._lag.set(behind)
-        self._held.set(held)
-        return behind
+        found = await self._measure()
+        self._lag.set(found.messages)
+        self._seconds.set(found.seconds)
+        self._held.set(found.held)
+        return found.messages
 
     def start(self) -> None:
         """Measure every interval."""

@@ -49,3 +49,8 @@ def person_digest(user_id: str) -> str:
 def key_of_definition(definition_id: str) -> str:
     """The key in an id of the form key:version:id; the id itself if it has another one."""
     return definition_id.split(":", 1)[0]
+
+
+def tenant_digest(tenant_id: str) -> str:
+    """What stands for an erased tenant: 64 hexadecimal digits."""
+    return hashlib.blake2b(tenant_id.encode(), digest_size=32, person=b"flowloom-tenant").hexdigest()

@@ -98,10 +98,16 @@ def doomed_tasks(writer: Writer, task_ids: Sequence[str], scope: Scope, request_
     return collect(writer, (), sorted(set(task_ids)), request_id)
 
 
-def collect(writer: Writer, instance_ids: Sequence[str], task_ids: Sequence[str], request_id: str = "") -> Doomed:
+def collect(
+    writer: Writer,
+    instance_ids: Sequence[str],
+    task_ids: Sequence[str],
+    request_id: str = "",
+    comments: Sequence[str] = (),
+) -> Doomed:
     """All that belongs to these instances and tasks, in three round trips for any number of them."""
     found = [[row[0] for row in result.rows] for result in writer.run([sql.of(instance_ids) for sql in _OF_INSTANCES])]
-    activities, tasks, variables, details, log, comments = found
+    activities, tasks, variables, details, log, remarks = found
     tasks = sorted({*tasks, *task_ids})
     more = [[row[0] for row in result.rows] for result in writer.run([sql.of(tasks) for sql in _OF_TASKS])]
     links, terms, task_terms = writer.run(
@@ -118,7 +124,7 @@ def collect(writer: Writer, instance_ids: Sequence[str], task_ids: Sequence[str]
         variables=_both(variables, more[0]),
         details=_both(details, more[1]),
         task_log=_both(log, more[2]),
-        comments=_both(comments, more[3]),
+        comments=_both((*comments, *remarks), more[3]),
         links=tuple((row[0], row[1], row[2], row[3]) for row in links.rows),
         terms=tuple(sorted({(row[0], row[1]) for row in (*terms.rows, *task_terms.rows)})),
         request_id=request_id,
@@ -130,7 +136,7 @@ def _both(first: Sequence[str], second: Sequence[str]) -> tuple[str, ...]:
 
 
 def statements(doomed: Doomed, clock: Clock, reason: str = DELETED) -> list[Statement]:
-    """Delete, and remember the request and what is here no more."""
+    """Delete, and remember the request and what is here no more (but without a reason)."""
     packet: list[Statement] = []
     for delete, ids in (
         (DROP_VARIABLES, doomed.variables),
@@ -149,7 +155,7 @@ def statements(doomed: Doomed, clock: Clock, reason: str = DELETED) -> list[Stat
         packet.append(DROP_TERMS.of(doomed.terms))
     now = text_of_moment(clock.now())
     forgotten = [(key, reason, now) for key in (*doomed.instances, *doomed.tasks, *doomed.comments)]
-    if forgotten:
+    if forgotten and reason:
         packet.append(_FORGET.of(sorted(forgotten)))
     if doomed.request_id:
         packet.append(remember(doomed.request_id, clock))

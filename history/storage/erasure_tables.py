@@ -28,7 +28,8 @@ erased_person: Final = Table(
     moment_column("erased_at"),
     **OPTIONS,
 )
-"""Whose id is replaced in whatever happened before: the digest of the id, never the id."""
+"""Whose id is replaced in whatever happened before: the digest of the id, never the id. Without a replacement it is a
+tenant's digest, of which nothing that happened before is kept."""
 
 erased_variable: Final = Table(
     "erased_variable",
@@ -46,7 +47,6 @@ erasure: Final = Table(
     number_column("number"),
     Column("kind", identifier(16), nullable=False),
     id_column("subject"),
-    text_column("tenant_id"),
     text_column("requested_by"),
     moment_column("erased_at"),
     long_column("counts"),
@@ -56,7 +56,6 @@ erasure: Final = Table(
     text_column("request_id", 128),
     Index("ix_erasure_number", "number", unique=True),
     Index("ix_erasure_subject", "subject"),
-    Index("ix_erasure_tenant_id", "tenant_id"),
     Index("ix_erasure_request_id", "request_id"),
     **OPTIONS,
 )

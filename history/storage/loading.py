@@ -7,7 +7,7 @@ from typing import Final
 
 from history.app.batches import Loaded, Wanted
 from history.app.redacting import Erased
-from history.model.ids import person_digest
+from history.model.ids import person_digest, tenant_digest
 from history.model.records import Variable
 from history.storage.rows import ACTIVITIES, INSTANCES, TASKS
 from mesh.db.statements import Result, Sql, Statement
@@ -19,7 +19,6 @@ _VARIABLES: Final = Sql("SELECT id, created_at, revision FROM historic_variable 
 _ANY_ERASURE: Final = Sql("SELECT 1 FROM erased_person LIMIT 1")
 _PEOPLE: Final = Sql("SELECT person, replacement, with_comments, erased_at FROM erased_person WHERE person IN ?*")
 _ERASED_VARIABLES: Final = Sql("SELECT variable_id, erased_at FROM erased_variable WHERE variable_id IN ?*")
-_FORGOTTEN: Final = Sql("SELECT id, reason FROM forgotten WHERE id IN ?*")
 
 
 def load(writer: Writer, wants: Wanted) -> Loaded:
@@ -47,11 +46,6 @@ def load(writer: Writer, wants: Wanted) -> Loaded:
     if wants.open_of:
         ask(ACTIVITIES.open_of.of(sorted(wants.open_of)), lambda found: _take_activities(loaded, found))
         ask(TASKS.open_of.of(sorted(wants.open_of)), lambda found: _take_tasks(loaded, found))
-    if wants.forgettable:
-        ask(
-            _FORGOTTEN.of(sorted(wants.forgettable)),
-            lambda found: loaded.forgotten.update((row[0], row[1]) for row in found.rows),
-        )
     for take, result in zip(takers, writer.run(packet), strict=True):
         take(result)
     if erasures[0]:
@@ -62,8 +56,14 @@ def load(writer: Writer, wants: Wanted) -> Loaded:
 def _load_erased(writer: Writer, wants: Wanted, loaded: Loaded) -> None:
     """Who and what of the batch was erased. Only where anything ever was: it costs a round trip and a digest a text."""
     digests = {person_digest(text): text for text in wants.people}
-    people, variables = writer.run([_PEOPLE.of(sorted(digests)), _ERASED_VARIABLES.of(sorted(wants.variables))])
+    tenants = {tenant_digest(tenant_id): tenant_id for tenant_id in wants.tenants}
+    people, variables = writer.run(
+        [_PEOPLE.of(sorted({*digests, *tenants})), _ERASED_VARIABLES.of(sorted(wants.variables))]
+    )
     for person, replacement, with_comments, erased_at in people.rows:
+        if person in tenants:
+            loaded.erased_tenants[tenants[person]] = moment_of_text(erased_at)
+            continue
         loaded.erased_people[digests[person]] = Erased(
             replacement=replacement, with_comments=bool(with_comments), erased_at=moment_of_text(erased_at)
         )

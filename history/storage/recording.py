@@ -30,8 +30,8 @@ _MOVE_TASKS: Final = Sql("UPDATE historic_task SET definition_id = ? WHERE insta
 _COUNTERS: Final = ("started", "completed", "canceled", "failed", "duration_count", "duration_sum_ms")
 _ADD_DAYS: Final = AddUp(statistics_tables.statistic, _COUNTERS)
 _ADD_DURATIONS: Final = AddUp(statistics_tables.duration, ("count",))
-_ADD_WORK: Final = AddUp(statistics_tables.workload, ("assigned", "completed", "work_count", "work_sum_ms"))
-_ADD_STANDING: Final = AddUp(statistics_tables.standing, ("open",))
+ADD_WORK: Final = AddUp(statistics_tables.workload, ("assigned", "completed", "work_count", "work_sum_ms"))
+ADD_STANDING: Final = AddUp(statistics_tables.standing, ("open",))
 _DROP_STANDING: Final = Sql("DELETE FROM statistic_open WHERE id IN ?* AND `open` = 0")
 
 
@@ -105,10 +105,10 @@ def _statistics(counted: Counted) -> list[Statement]:
         work: list[Row] = [
             (key.id, *key, c.assigned, c.completed, c.work_count, c.work_sum_ms) for key, c in counted.users.items()
         ]
-        packet.append(_ADD_WORK.of(sorted(work)))
+        packet.append(ADD_WORK.of(sorted(work)))
     standing: list[Row] = sorted((key.id, *key, delta) for key, delta in counted.standing.items() if delta)
     if standing:
-        packet.append(_ADD_STANDING.of(standing))
+        packet.append(ADD_STANDING.of(standing))
         packet.append(_DROP_STANDING.of([row[0] for row in standing]))
     return packet
 

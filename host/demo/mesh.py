@@ -25,12 +25,13 @@ class MeshNotStarted(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MeshOptions:
-    """How to start: the flags of `flowloom up`."""
+    """How to start: the flags of `flowloom up`, and what its environment has beside this process's own."""
 
     edge: bool = True
     manual_jobs: bool = False
     manual_clock: bool = False
     database_urls: Mapping[str, str] = field(default_factory=dict)
+    environment: Mapping[str, str] = field(default_factory=dict)
 
 
 class Mesh:
@@ -63,7 +64,11 @@ def start_mesh(folder: Path, options: MeshOptions) -> Mesh:
     log = folder / "mesh.log"
     with log.open("ab") as output:
         process = subprocess.Popen(
-            _command(folder, announce, options), stdin=subprocess.DEVNULL, stdout=output, stderr=output
+            _command(folder, announce, options),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            env={**os.environ, **options.environment},
         )
     try:
         return Mesh(process, _announced(process, announce, log), log)

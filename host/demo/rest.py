@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import json
 import os
 import shlex
@@ -53,44 +54,72 @@ class ShownRest:
         self._base_url = base_url
         self._say = say
         self._client = httpx.AsyncClient(base_url=base_url, timeout=CALL_SECONDS, transport=transport)
+        self._token = ""
+        self._who = ""
 
     async def close(self) -> None:
         await self._client.aclose()
 
+    async def login(self, user_id: str, password: str) -> ShownRest:
+        """Log in, and return the client of that user: it sends the token, and prints a variable in its place."""
+        body = {"userId": user_id, "password": password}
+        answer = await self.post("/identity-api/login", body, 200, ("tokenType", "expiresIn"), hidden="password")
+        return self.acting(user_id, str(answer["accessToken"]))
+
+    def acting(self, user_id: str, token: str) -> ShownRest:
+        """Return the client that acts with this token."""
+        client = copy.copy(self)
+        client._token, client._who = token, user_id.upper()
+        return client
+
+    def _credentials(self) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self._token}"} if self._token else {}
+
+    def _curl(self, method: str, url: str) -> str:
+        words = ["curl", *(["-X", method] if method != "GET" else []), shlex.quote(self._base_url + url)]
+        if self._token:
+            words.append(f'-H "Authorization: Bearer ${self._who}"')
+        return " ".join(words)
+
     async def get(self, path: str, shown: Sequence[str], **params: str) -> Json:
         """Get, and print the fields `shown` of the answer (of each element, if it is a list)."""
         url = _with_query(path, params)
-        self._say(f"  $ curl {shlex.quote(self._base_url + url)}")
-        return self._answer(await self._client.get(url), 200, shown)
+        self._say(f"  $ {self._curl('GET', url)}")
+        return self._answer(await self._client.get(url, headers=self._credentials()), 200, shown)
 
     async def get_when(self, path: str, shown: Sequence[str], ready: Callable[[Json], bool], **params: str) -> Json:
         """Get until the answer is as wanted, and print that one. Raises DemoFailed if it never is."""
         url = _with_query(path, params)
         give_up_at = time.monotonic() + WAIT_SECONDS
         while True:
-            answer = await self._client.get(url)
+            answer = await self._client.get(url, headers=self._credentials())
             if answer.status_code == 200 and ready(answer.json()):
-                self._say(f"  $ curl {shlex.quote(self._base_url + url)}")
+                self._say(f"  $ {self._curl('GET', url)}")
                 return self._answer(answer, 200, shown)
             if time.monotonic() > give_up_at:
                 raise DemoFailed(f"GET {url} to answer as it should within {WAIT_SECONDS:.0f} s", answer.text)
             # REST pushes nothing, so a client of it has to ask again.
             await asyncio.sleep(POLL_SECONDS)
 
-    async def post(self, path: str, body: Mapping[str, Json], status: int, shown: Sequence[str] = ()) -> Json:
-        """Post JSON and expect that status."""
-        text = json.dumps(body, ensure_ascii=False)
-        url = shlex.quote(self._base_url + path)
-        self._say(f"  $ curl -X POST {url} -H 'Content-Type: application/json' \\\n      -d {shlex.quote(text)}")
-        answer = await self._client.post(path, content=text.encode(), headers={"Content-Type": "application/json"})
+    async def post(
+        self, path: str, body: Mapping[str, Json], status: int, shown: Sequence[str] = (), *, hidden: str = ""
+    ) -> Json:
+        """Post JSON and expect that status; the field `hidden` of the body is sent and not shown."""
+        printed = json.dumps({**body, hidden: "..."} if hidden else body, ensure_ascii=False)
+        kind = {"Content-Type": "application/json"}
+        line = f"{self._curl('POST', path)} -H 'Content-Type: application/json'"
+        self._say(f"  $ {line} \\\n      -d {shlex.quote(printed)}")
+        text = json.dumps(body, ensure_ascii=False).encode()
+        answer = await self._client.post(path, content=text, headers={**kind, **self._credentials()})
         return self._answer(answer, status, shown)
 
     async def upload(self, path: str, file: LocalFile, status: int, shown: Sequence[str], **params: str) -> Json:
         """Post a file as multipart/form-data."""
         url = _with_query(path, params)
         form = shlex.quote(f"file=@{file.path}")
-        self._say(f"  $ curl -X POST {shlex.quote(self._base_url + url)} \\\n      -F {form}")
-        answer = await self._client.post(url, files={"file": (Path(file.path).name, file.data, "text/xml")})
+        self._say(f"  $ {self._curl('POST', url)} \\\n      -F {form}")
+        files = {"file": (Path(file.path).name, file.data, "application/octet-stream")}
+        answer = await self._client.post(url, files=files, headers=self._credentials())
         return self._answer(answer, status, shown)
 
     def _answer(self, answer: httpx.Response, status: int, shown: Sequence[str]) -> Json:
@@ -106,7 +135,8 @@ def abridged(document: Json, shown: Sequence[str]) -> list[str | None]:
     """Return the lines that show an answer: the fields `shown`, of each of the first elements of a list."""
     if document is None or not shown:
         return [None]
-    elements = document.get("data") if isinstance(document, Mapping) and "data" in document else document
+    found = document.get("data") if isinstance(document, Mapping) else None
+    elements = found if isinstance(found, list) else document
     if not isinstance(elements, list):
         return [_fields(elements, shown)]
     lines: list[str | None] = [_fields(element, shown) for element in elements[:MAX_SHOWN]]

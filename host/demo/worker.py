@@ -16,12 +16,13 @@ TOPIC: Final = "book-absence"
 WORKER: Final = "demo-worker"
 
 
-async def book_absences(target: str, say: Callable[[str], None]) -> None:
-    """Serve the topic until cancelled. `target` is host:port of the edge, where gRPC is too."""
+async def book_absences(target: str, token: str, say: Callable[[str], None]) -> None:
+    """Serve the topic until cancelled. `target` is host:port of the edge, where gRPC is too; `token` an API token."""
+    credentials = (("authorization", f"Bearer {token}"),)
     async with grpc.aio.insecure_channel(target) as channel:
         service = ExternalWorkerServiceStub(channel)
         request = pb.StreamJobsRequest(topic=TOPIC, worker_id=WORKER, lock_duration="PT1M", max_in_flight=4)
-        async for pushed in service.StreamJobs(request):
+        async for pushed in service.StreamJobs(request, metadata=credentials):
             for job in pushed.jobs:
                 booking = book(job)
                 await service.CompleteJob(
@@ -32,7 +33,8 @@ async def book_absences(target: str, say: Callable[[str], None]) -> None:
                         variables=[ParseDict({"name": "booking", "value": booking}, Variable())],
                         # The job's own id, so that a report that is sent twice counts once.
                         request_id=f"{WORKER}-{job.id}",
-                    )
+                    ),
+                    metadata=credentials,
                 )
                 say(f"  worker (gRPC, topic {TOPIC}): completed the job of {job.element_id}: {booking}")
 

@@ -15,7 +15,7 @@ from identity.app.authority import (
     user_in_sight,
 )
 from identity.app.ports import Passwords, Store, Work
-from identity.app.requests import check_id, check_texts, once, refused, request_key
+from identity.app.requests import check_id, check_texts, once, refused, request_of
 from identity.model.people import Password, User
 from identity.model.permissions import ALL, has
 from identity.model.tokens import digest
@@ -72,7 +72,7 @@ class Accounts:
         check_id("id", wanted.id)
         _check_names(wanted.first_name, wanted.last_name, wanted.display_name, wanted.email, wanted.issuer)
         tenant_id = caller.tenant_of_new(ask.tenant_id)
-        request = request_key(caller, "CreateUser", request_id)
+        request = request_of(caller, f"CreateUser {wanted.id}", request_id)
         hashed = await self._hashed(ask.password, wanted.issuer)
         now = self._clock.now()
 
@@ -101,7 +101,7 @@ class Accounts:
     async def update(self, caller: Caller, ask: UserChange, request_id: str) -> User:
         """Change a user. Raises NotFound, InvalidArgument, PermissionDenied, FailedPrecondition."""
         _check_names(ask.first_name, ask.last_name, ask.display_name, ask.email, ask.issuer)
-        request = request_key(caller, f"UpdateUser {ask.user_id}", request_id)
+        request = request_of(caller, f"UpdateUser {ask.user_id}", request_id)
         hashed = await self._hashed(ask.password, ask.issuer or "")
         now = self._clock.now()
 
@@ -129,7 +129,7 @@ class Accounts:
 
     async def delete(self, caller: Caller, user_id: str, request_id: str) -> None:
         """Delete a user and all that is theirs. Raises NotFound, PermissionDenied, FailedPrecondition."""
-        request = request_key(caller, f"DeleteUser {user_id}", request_id)
+        request = request_of(caller, f"DeleteUser {user_id}", request_id)
         now = self._clock.now()
 
         def remove(work: Work) -> None:
@@ -142,7 +142,7 @@ class Accounts:
     async def erase(self, caller: Caller, user_id: str, request_id: str) -> dict[str, int]:
         """Delete all that holds personal data of an id; rows removed by kind. Raises PermissionDenied."""
         check_id("user_id", user_id)
-        request = request_key(caller, f"EraseUser {user_id}", request_id)
+        request = request_of(caller, f"EraseUser {user_id}", request_id)
         now = self._clock.now()
 
         def remove(work: Work) -> dict[str, int]:

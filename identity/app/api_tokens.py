@@ -12,7 +12,7 @@ import msgspec
 from identity.app.authority import Caller, user_in_sight
 from identity.app.lists import ApiTokenFilter, Lists
 from identity.app.ports import Store, Work
-from identity.app.requests import check_id, once, refused, request_key
+from identity.app.requests import check_id, once, refused, request_of
 from identity.model.tokens import API_PREFIX, SECRET_BYTES, SHOWN_CHARACTERS, ApiToken, digest, spell
 from identity.settings import TokenSettings
 from mesh.clock import Clock
@@ -50,7 +50,7 @@ class ApiTokens:
         whose = user_id or caller.user_id
         now = self._clock.now()
         until = self._expiry(expires_at, now)
-        request = request_key(caller, f"CreateApiToken {whose}", request_id)
+        request = request_of(caller, f"CreateApiToken {whose} {name}", request_id)
         secret = spell(API_PREFIX, secrets.token_bytes(SECRET_BYTES))
 
         def make(work: Work) -> ApiToken:
@@ -91,7 +91,7 @@ class ApiTokens:
 
     async def revoke(self, caller: Caller, token_id: str, request_id: str) -> None:
         """Revoke a token and the access tokens that came of it. Raises NotFound, PermissionDenied."""
-        request = request_key(caller, f"RevokeApiToken {token_id}", request_id)
+        request = request_of(caller, f"RevokeApiToken {token_id}", request_id)
         now = self._clock.now()
 
         def end(work: Work) -> None:

@@ -15,7 +15,7 @@ from identity.app.authority import (
 )
 from identity.app.lists import Lists, UserFilter
 from identity.app.ports import Store, Work
-from identity.app.requests import check_id, check_texts, once, request_key
+from identity.app.requests import check_id, check_texts, once, request_of
 from identity.model.people import Group, Membership, User
 from identity.model.permissions import ALL, has
 from mesh.clock import Clock
@@ -44,7 +44,7 @@ class Groups:
         check_id("id", wanted.id)
         check_texts(name=wanted.name, type=wanted.type)
         group = msgspec.structs.replace(wanted, tenant_id=caller.tenant_of_new(tenant_id))
-        request = request_key(caller, "CreateGroup", request_id)
+        request = request_of(caller, f"CreateGroup {wanted.id}", request_id)
         now = self._clock.now()
 
         def make(work: Work) -> Group:
@@ -63,7 +63,7 @@ class Groups:
     async def update(self, caller: Caller, ask: GroupChange, request_id: str) -> Group:
         """Change a group. Raises NotFound, InvalidArgument, PermissionDenied."""
         check_texts(name=ask.name, type=ask.type)
-        request = request_key(caller, f"UpdateGroup {ask.group_id}", request_id)
+        request = request_of(caller, f"UpdateGroup {ask.group_id}", request_id)
         now = self._clock.now()
 
         def change(work: Work) -> Group:
@@ -81,7 +81,7 @@ class Groups:
 
     async def delete(self, caller: Caller, group_id: str, request_id: str) -> None:
         """Delete a group; its members lose what it gave. Raises NotFound, PermissionDenied, FailedPrecondition."""
-        request = request_key(caller, f"DeleteGroup {group_id}", request_id)
+        request = request_of(caller, f"DeleteGroup {group_id}", request_id)
         now = self._clock.now()
 
         def remove(work: Work) -> None:
@@ -98,7 +98,7 @@ class Groups:
 
     async def add_member(self, caller: Caller, wanted: Membership, request_id: str) -> Membership:
         """Put a user into a group. Raises NotFound, AlreadyExists, PermissionDenied."""
-        request = request_key(caller, f"CreateMembership {wanted.group_id}", request_id)
+        request = request_of(caller, f"CreateMembership {wanted.group_id} {wanted.user_id}", request_id)
         now = self._clock.now()
 
         def add(work: Work) -> Membership:
@@ -123,7 +123,7 @@ class Groups:
 
     async def drop_member(self, caller: Caller, wanted: Membership, request_id: str) -> None:
         """Take a user out of a group. Raises NotFound, PermissionDenied, FailedPrecondition."""
-        request = request_key(caller, f"DeleteMembership {wanted.group_id} {wanted.user_id}", request_id)
+        request = request_of(caller, f"DeleteMembership {wanted.group_id} {wanted.user_id}", request_id)
         now = self._clock.now()
 
         def drop(work: Work) -> None:

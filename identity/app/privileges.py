@@ -8,7 +8,7 @@ import msgspec
 
 from identity.app.authority import ADMINISTRATORS, Caller, group_to_change, keep_an_administrator, user_in_sight
 from identity.app.ports import Store, Work
-from identity.app.requests import check_id, once, refused, request_key
+from identity.app.requests import check_id, once, refused, request_of
 from identity.model.people import Group, Privilege, User
 from identity.model.permissions import ALL, is_name
 from mesh.clock import Clock
@@ -37,7 +37,7 @@ class Privileges:
         check_id("name", name)
         if not is_name(name):
             raise refused("name", f"expected words between dots with a wildcard at the end at most, found '{name}'")
-        request = request_key(caller, "CreatePrivilege", request_id)
+        request = request_of(caller, f"CreatePrivilege {name}", request_id)
         now = self._clock.now()
 
         def make(work: Work) -> Privilege:
@@ -121,7 +121,7 @@ class Privileges:
         request_id: str,
         change: Callable[[Work, Privilege], None],
     ) -> None:
-        request = request_key(caller, method, request_id)
+        request = request_of(caller, method, request_id)
         now = self._clock.now()
 
         def run(work: Work) -> None:

@@ -7,7 +7,7 @@ from typing import Final
 
 from identity.app.authority import Caller, user_in_sight
 from identity.app.ports import Store, Work
-from identity.app.requests import check_id, once, refused, request_key
+from identity.app.requests import check_id, once, refused, request_of
 from identity.model.people import Picture, User, UserInfo
 from identity.settings import LimitSettings
 from mesh.clock import Clock
@@ -48,7 +48,7 @@ class Profiles:
         kind = picture.content_type.partition(";")[0].strip().lower()
         if kind not in PICTURE_TYPES or not picture.data:
             raise refused("picture", f"expected an image of {', '.join(PICTURE_TYPES)}, found '{kind[:100]}'")
-        request = request_key(caller, f"UpdateUserPicture {user_id}", request_id)
+        request = request_of(caller, f"UpdateUserPicture {user_id}", request_id)
         now = self._clock.now()
 
         def put(work: Work) -> None:
@@ -74,7 +74,7 @@ class Profiles:
         """Add a word of info. Raises NotFound, AlreadyExists, InvalidArgument, ResourceExhausted."""
         check_id("key", info.key)
         self._check_value(info.value)
-        request = request_key(caller, f"CreateUserInfo {user_id}", request_id)
+        request = request_of(caller, f"CreateUserInfo {user_id} {info.key}", request_id)
         now = self._clock.now()
 
         def add(work: Work) -> UserInfo:
@@ -93,7 +93,7 @@ class Profiles:
     async def change_info(self, caller: Caller, user_id: str, info: UserInfo, request_id: str) -> UserInfo:
         """Change a word of info. Raises NotFound, InvalidArgument."""
         self._check_value(info.value)
-        request = request_key(caller, f"UpdateUserInfo {user_id}", request_id)
+        request = request_of(caller, f"UpdateUserInfo {user_id} {info.key}", request_id)
         now = self._clock.now()
 
         def change(work: Work) -> UserInfo:
@@ -105,7 +105,7 @@ class Profiles:
 
     async def drop_info(self, caller: Caller, user_id: str, key: str, request_id: str) -> None:
         """Remove a word of info. Raises NotFound."""
-        request = request_key(caller, f"DeleteUserInfo {user_id} {key}", request_id)
+        request = request_of(caller, f"DeleteUserInfo {user_id} {key}", request_id)
         now = self._clock.now()
 
         def drop(work: Work) -> None:

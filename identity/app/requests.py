@@ -21,34 +21,47 @@ MAX_TEXT_CHARACTERS: Final = 255
 """Ids, names and addresses."""
 
 
-def request_key(caller: Caller, method: str, request_id: str) -> str:
-    """Under which the answer is kept; empty without a request_id. Raises InvalidArgument for one that is too long."""
+class Request(msgspec.Struct, frozen=True, kw_only=True):
+    """A request that may come again: the key of its answer, and a digest of what it asks for."""
+
+    key: str = ""
+    about: str = ""
+
+
+def request_of(caller: Caller, asks: str, request_id: str) -> Request:
+    """What the request is known by; `asks` tells it from others. Raises InvalidArgument for an id that is too long."""
     if not request_id:
-        return ""
+        return Request()
     if len(request_id) > MAX_REQUEST_ID_CHARACTERS:
         message = f"expected a request_id of at most {MAX_REQUEST_ID_CHARACTERS} characters, found {len(request_id)}"
         raise InvalidArgument("request-id-too-long", message)
-    return hashlib.blake2b(f"{method}\n{caller.user_id}\n{request_id}".encode(), digest_size=24).hexdigest()
+    return Request(key=_digest(f"{caller.user_id}\n{request_id}"), about=_digest(asks))
 
 
-def once(work: Work, request: str, now: datetime, kind: type[A], do: Callable[[], A], user_id: str = "") -> A:
+def once(work: Work, request: Request, now: datetime, kind: type[A], do: Callable[[], A], user_id: str = "") -> A:
     """Do it unless it was done; either way its answer. `user_id`: whose personal data the answer holds.
 
-    Two at once: the second one's transaction meets what the first one did, runs anew and finds its answer.
+    Two at once: the second one's transaction meets what the first one did, runs anew and finds its answer. Raises
+    InvalidArgument if the request_id belongs to another request.
     """
-    if not request:
+    if not request.key:
         return do()
-    known = work.answers.find(request)
+    known = work.answers.find(request.key)
     if known is not None:
-        return msgspec.json.decode(known, type=kind)
+        about, answered = known
+        if about != request.about:
+            raise InvalidArgument(
+                "request-id-reused", "expected a request_id that is new, or of the same request, found one of another"
+            )
+        return msgspec.json.decode(answered, type=kind)
     try:
         answer = do()
     except DomainError as refusal:
         # Perhaps the first one has committed since we looked, and that it did what is asked is why it is refused now.
-        if work.answers.find(request) is None:
+        if work.answers.find(request.key) is None:
             raise
         raise TransactionConflict(f"request answered meanwhile: {refusal.reason}") from refusal
-    work.answers.put(request, msgspec.json.encode(answer).decode(), user_id, now)
+    work.answers.put(request.key, request.about, msgspec.json.encode(answer).decode(), user_id, now)
     return answer
 
 
@@ -80,3 +93,7 @@ def _wrong(value: str) -> str | None:
     if any(ord(letter) < 0x20 or ord(letter) == 0x7F for letter in value):
         return "expected no control characters, found one"
     return None
+
+
+def _digest(text: str) -> str:
+    return hashlib.blake2b(text.encode(errors="surrogatepass"), digest_size=24).hexdigest()

@@ -16,7 +16,7 @@ from identity.app.authority import Caller, user_in_sight
 from identity.app.key_ring import KeyRing
 from identity.app.logins import bad_credentials
 from identity.app.ports import Store, Work
-from identity.app.requests import once, refused, request_key
+from identity.app.requests import once, refused, request_of
 from identity.model.people import User
 from identity.model.tokens import (
     MAX_SECRET_CHARACTERS,
@@ -117,7 +117,7 @@ class Sessions:
 
     async def revoke_all(self, caller: Caller, user_id: str, request_id: str) -> None:
         """End all sessions of a user. Raises NotFound, PermissionDenied."""
-        request = request_key(caller, f"RevokeSessions {user_id}", request_id)
+        request = request_of(caller, f"RevokeSessions {user_id}", request_id)
         now = self._clock.now()
 
         def end(work: Work) -> None:

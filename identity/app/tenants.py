@@ -6,7 +6,7 @@ import msgspec
 
 from identity.app.authority import Caller, no_such_tenant
 from identity.app.ports import Store, Work
-from identity.app.requests import check_id, check_texts, once, request_key
+from identity.app.requests import check_id, check_texts, once, request_of
 from identity.model.people import Tenant
 from mesh.clock import Clock
 from mesh.errors import AlreadyExists, FailedPrecondition
@@ -24,7 +24,7 @@ class Tenants:
         check_id("id", tenant_id)
         check_texts(name=name)
         caller.must_act_for_all()
-        request = request_key(caller, "CreateTenant", request_id)
+        request = request_of(caller, f"CreateTenant {tenant_id}", request_id)
         now = self._clock.now()
 
         def make(work: Work) -> Tenant:
@@ -43,7 +43,7 @@ class Tenants:
     async def update(self, caller: Caller, tenant_id: str, name: str | None, request_id: str) -> Tenant:
         """Change a tenant's name. Raises NotFound, InvalidArgument."""
         check_texts(name=name)
-        request = request_key(caller, f"UpdateTenant {tenant_id}", request_id)
+        request = request_of(caller, f"UpdateTenant {tenant_id}", request_id)
         now = self._clock.now()
 
         def change(work: Work) -> Tenant:
@@ -58,7 +58,7 @@ class Tenants:
     async def delete(self, caller: Caller, tenant_id: str, request_id: str) -> None:
         """Delete a tenant without users and groups. Raises NotFound, FailedPrecondition, PermissionDenied."""
         caller.must_act_for_all()
-        request = request_key(caller, f"DeleteTenant {tenant_id}", request_id)
+        request = request_of(caller, f"DeleteTenant {tenant_id}", request_id)
         now = self._clock.now()
 
         def remove(work: Work) -> None:

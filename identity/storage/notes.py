@@ -73,12 +73,13 @@ class SqlAnswers:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
-    def find(self, request: str) -> str | None:
+    def find(self, request: str) -> tuple[str, str] | None:
         found = tables.answer.c
-        return self._connection.execute(select(found.answer).where(found.request == request)).scalar_one_or_none()
+        row = rows.one(self._connection, select(found.about, found.answer).where(found.request == request))
+        return None if row is None else (row[0], row[1])
 
-    def put(self, request: str, answer: str, user_id: str, now: datetime) -> None:
-        values = {"request": request, "user_id": user_id, "answer": answer, "answered_at": now}
+    def put(self, request: str, about: str, answer: str, user_id: str, now: datetime) -> None:
+        values = {"request": request, "about": about, "user_id": user_id, "answer": answer, "answered_at": now}
         self._connection.execute(insert(tables.answer).values(values))
 
     def drop_of(self, user_id: str) -> int:

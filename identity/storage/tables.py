@@ -243,6 +243,7 @@ answer: Final = Table(
     "identity_answer",
     metadata,
     _id("request", key=True),
+    _id("about"),
     _text("user_id"),
     Column("answer", long_text(), nullable=False),
     _moment("answered_at"),
@@ -250,6 +251,8 @@ answer: Final = Table(
     _index("identity_answer", "answered_at"),
     **_OPTIONS,
 )
-"""The first answers to requests with a request_id, as JSON; `user_id`: whose personal data is in it, if any."""
+"""The first answers to requests with a request_id, as JSON; `request`, `about`: digests of who asked under which
+request_id and of what was asked for; `user_id`: whose personal data is in the answer, if any.
+"""
 
 LATCHES: Final = ("administrators", "signing-keys")

@@ -16,11 +16,19 @@ class EmbeddedTopics:
     """An `EventBus` over the buses of several topics."""
 
     def __init__(
-        self, main: EmbeddedBus, derived: Mapping[str, EmbeddedBus], begin: Callable[[], Awaitable[None]]
+        self,
+        main: EmbeddedBus,
+        derived: Mapping[str, EmbeddedBus],
+        begin: Callable[[], Awaitable[None]],
+        open_topic: Callable[[str], EmbeddedBus | None] = lambda _: None,
     ) -> None:
-        """`main` carries the topic from which the `derived` ones follow; `begin` sees to it that they are written."""
+        """`main` carries the topic from which the `derived` ones follow; `begin` sees to it that they are written.
+
+        `open_topic` gives the bus of a topic that comes into being when somebody wants it, or None if it never does.
+        """
         self._main = main
-        self._derived = derived
+        self._derived = dict(derived)
+        self._open_topic = open_topic
         self._begin = begin
         self._groups: dict[str, str] = {}
 
@@ -44,7 +52,9 @@ class EmbeddedTopics:
         applied_sequence: int | None = None,
     ) -> Subscription:
         """Start to deliver; see `EventBus`. Raises InvalidArgument for another topic, ValueError for a busy group."""
-        bus = self._derived.get(topic)
+        bus = self._derived.get(topic) or self._open_topic(topic)
+        if bus is not None:
+            self._derived[topic] = bus
         if bus is None and topic != self._main.topic:
             known = ", ".join((self._main.topic, *self._derived))
             raise InvalidArgument("unknown-topic", f"expected one of the topics {known}, found {topic}", topic=topic)

@@ -26,6 +26,10 @@ BUSINESS: Final = (
 )
 """What happened, one self-contained message each (`flowloom.events.v1.business`), in the order of the history."""
 
+SAGA_PREFIX: Final = "flowable.saga."
+"""Before the name under which a participant of sagas by message was registered: its own topic, with what it is asked to
+do or to take back (`flowloom.events.v1.SagaStepRequested`)."""
+
 ALL: Final = (HISTORY, *BUSINESS)
 
 DEAD_LETTER_SUFFIX: Final = ".dlq"

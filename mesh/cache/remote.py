@@ -66,6 +66,7 @@ class Remote:
         self._pending: set[tuple[str, str]] = set()
         self._forget_all = False
         self._listener: asyncio.Task[None] | None = None
+        self._teller: asyncio.Task[None] | None = None
         self.attached = False
         """Invalidations of other processes arrive."""
 
@@ -75,6 +76,8 @@ class Remote:
 
     async def stop(self) -> None:
         """Listen no more and hang up."""
+        if self._teller is not None:
+            await asyncio.wait((self._teller,))
         if self._listener is not None:
             self._listener.cancel()
             with contextlib.suppress(asyncio.CancelledError):
@@ -86,7 +89,7 @@ class Remote:
 
     async def get(self, cache: str, key: str) -> tuple[bytes | None, str] | None:
         """Return the value and its mark; None if Redis is away."""
-        if not self._is_usable():
+        if not self._is_usable(cache, key):
             return None
         found = await self._attempt(self._client.mget(self._value(cache, key), self._mark(cache, key)))
         if found is None:
@@ -96,18 +99,32 @@ class Remote:
 
     async def put(self, cache: str, key: str, value: bytes, mark: str, seconds: float) -> None:
         """Keep the value unless the key was invalidated since `mark` was read."""
-        if self._is_usable():
+        if self._is_usable(cache, key):
             keys = [self._value(cache, key), self._mark(cache, key)]
             await self._attempt(self._put(keys=keys, args=[mark, value, round(seconds * 1000)]))
 
     async def drop(self, cache: str, keys: tuple[str, ...]) -> None:
         """Invalidate for everybody; what Redis cannot be told now, it is told before it is used again."""
+        self._note(cache, keys)
+        if time.monotonic() >= self._away_until:
+            await self._attempt(self._tell())
+
+    def drop_soon(self, cache: str, keys: tuple[str, ...]) -> None:
+        """The same without waiting: from here on this process does not ask Redis for these keys until it was told."""
+        self._note(cache, keys)
+        if self._teller is None and time.monotonic() >= self._away_until:
+            self._teller = asyncio.create_task(self._tell_on(), name="cache invalidations to tell")
+
+    async def _tell_on(self) -> None:
+        # What comes meanwhile goes along: a busy process tells of hundreds at once.
+        await self._attempt(self._tell())
+        self._teller = None
+
+    def _note(self, cache: str, keys: tuple[str, ...]) -> None:
         self._pending.update((cache, key) for key in keys)
         if len(self._pending) > self._settings.pending_invalidations:
             self._pending.clear()
             self._forget_all = True
-        if time.monotonic() >= self._away_until:
-            await self._attempt(self._tell())
 
     async def _tell(self) -> bool:
         """Tell Redis of what is pending; raises if it is away."""
@@ -127,9 +144,14 @@ class Remote:
             await self._client.delete(name)
         await self._client.publish(self._channel, _EVERYTHING)
 
-    def _is_usable(self) -> bool:
-        # While something is pending, Redis may hold values that are known to be wrong.
-        return self.attached and not self._pending and not self._forget_all and time.monotonic() >= self._away_until
+    def _is_usable(self, cache: str, key: str) -> bool:
+        # Of what is pending, Redis may hold values that are known to be wrong.
+        return (
+            self.attached
+            and not self._forget_all
+            and (cache, key) not in self._pending
+            and time.monotonic() >= self._away_until
+        )
 
     async def _attempt(self, asked: Awaitable[T]) -> T | None:
         try:

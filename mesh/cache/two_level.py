@@ -28,7 +28,15 @@ class TwoLevelCache(Generic[V]):
     """Values of one kind by key. Used on the event loop of one process."""
 
     def __init__(
-        self, name: str, kind: type[V], *, seconds: float, entries: int, freshness: Freshness, remote: Remote | None
+        self,
+        name: str,
+        kind: Any,
+        *,
+        seconds: float,
+        entries: int,
+        freshness: Freshness,
+        remote: Remote | None,
+        on_forgotten: Callable[[str], None] | None = None,
     ) -> None:
         """`kind` is what msgspec can encode; `seconds` is how long an entry lives, `entries` how many memory keeps."""
         self.name = name
@@ -38,6 +46,7 @@ class TwoLevelCache(Generic[V]):
         self._loading: dict[str, asyncio.Future[V]] = {}
         self._freshness = freshness
         self._remote = remote
+        self._on_forgotten = on_forgotten
         self._encode = msgspec.msgpack.Encoder().encode
         self._decode = msgspec.msgpack.Decoder(kind).decode
 
@@ -50,7 +59,9 @@ class TwoLevelCache(Generic[V]):
         Raises what `load` raises; nothing is kept then.
         """
         now = time.monotonic()
-        found = self._local.get(key, now - min(self._seconds, self._freshness.seconds()))
+        oldest = now - min(self._seconds, self._freshness.seconds())
+        # Not even what was kept this very moment, where nothing may be old.
+        found = self._local.get(key, oldest) if oldest < now else None
         if found is not None:
             self.memory += 1
             return found[0]
@@ -68,15 +79,26 @@ class TwoLevelCache(Generic[V]):
         if self._remote is not None and keys:
             await self._remote.drop(self.name, keys)
 
+    def invalidate_soon(self, *keys: str) -> None:
+        """The same without waiting for Redis: this process has forgotten the values when it returns."""
+        for key in keys:
+            self.forget(key)
+        if self._remote is not None and keys:
+            self._remote.drop_soon(self.name, keys)
+
     def forget(self, key: str) -> None:
         """Forget a value in this process; a load under way is no longer kept, nor joined."""
         self._local.drop(key)
         self._loading.pop(key, None)
+        if self._on_forgotten is not None:
+            self._on_forgotten(key)
 
     def forget_all(self) -> None:
         """Forget all values in this process."""
         self._local.clear()
         self._loading.clear()
+        if self._on_forgotten is not None:
+            self._on_forgotten("")
 
     async def _fetch(self, key: str, load: Callable[[], Awaitable[V]]) -> V:
         mine = asyncio.current_task()
@@ -115,14 +137,18 @@ class TwoLevelCache(Generic[V]):
 class Freshness:
     """How old an entry may be at present."""
 
-    def __init__(self, settings: CacheSettings, *, alone: bool) -> None:
-        self._detached_seconds = settings.detached_seconds
+    def __init__(self, detached_seconds: float, remote: Remote | None, *, alone: bool) -> None:
+        self._detached_seconds = detached_seconds
+        self._remote = remote
         self._alone = alone
-        self.remote: Remote | None = None
+
+    def of(self, detached_seconds: float) -> Freshness:
+        """Return the same with another bound."""
+        return Freshness(detached_seconds, self._remote, alone=self._alone)
 
     def seconds(self) -> float:
         """Return the greatest age: without limit where every invalidation arrives."""
-        if self._alone or (self.remote is not None and self.remote.attached):
+        if self._alone or (self._remote is not None and self._remote.attached):
             return float("inf")
         return self._detached_seconds
 
@@ -133,18 +159,36 @@ class Caches(Collector):
     def __init__(self, settings: CacheSettings, registry: CollectorRegistry | None = None, *, alone: bool) -> None:
         """`alone`: no other process changes what is cached here, so that no channel is needed to hear of it."""
         self._caches: dict[str, TwoLevelCache[Any]] = {}
-        self._freshness = Freshness(settings, alone=alone and not settings.url)
         self._remote = Remote(settings, self._on_dropped) if settings.url else None
-        self._freshness.remote = self._remote
+        self._freshness = Freshness(settings.detached_seconds, self._remote, alone=alone and not settings.url)
         if registry is not None:
             registry.register(self)
 
-    def open(self, name: str, kind: type[V], *, seconds: float, entries: int) -> TwoLevelCache[V]:
-        """Return a new cache. Raises ValueError if there is one of that name."""
+    def open(
+        self,
+        name: str,
+        kind: type[V],
+        *,
+        seconds: float,
+        entries: int,
+        detached_seconds: float | None = None,
+        on_forgotten: Callable[[str], None] | None = None,
+    ) -> TwoLevelCache[V]:
+        """Return a new cache. Raises ValueError if there is one of that name.
+
+        `detached_seconds` in place of the setting, where an old entry does more or less harm than elsewhere.
+        `on_forgotten` is told of each key that is forgotten, by whomever; of an empty one if all are.
+        """
         if name in self._caches:
             raise ValueError(f"expected a new name for a cache, found {name} a second time")
-        cache = TwoLevelCache(
-            name, kind, seconds=seconds, entries=entries, freshness=self._freshness, remote=self._remote
+        cache: TwoLevelCache[V] = TwoLevelCache(
+            name,
+            kind,
+            seconds=seconds,
+            entries=entries,
+            freshness=self._freshness if detached_seconds is None else self._freshness.of(detached_seconds),
+            remote=self._remote,
+            on_forgotten=on_forgotten,
         )
         self._caches[name] = cache
         return cache

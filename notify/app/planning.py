@@ -18,6 +18,7 @@ from mesh.errors import Unavailable
 from notify.app.contexts import facts_of
 from notify.app.ports import Channel, Directory
 from notify.model.names import (
+    DEAD,
     DIGEST,
     INCIDENT,
     MAIL,
@@ -133,7 +134,11 @@ class Planner:
             deliveries: list[Delivery] = []
             for user_id in heard[one.notice.id]:
                 preferences = preferred.get(user_id) or self._recipients.usual(user_id)
-                deliveries += self._recipients.deliveries(one, people.get(user_id), preferences, now, plan)
+                try:
+                    deliveries += self._recipients.deliveries(one, people.get(user_id), preferences, now, plan)
+                except Exception as bug:  # one person's preferences must not keep everybody else's messages back
+                    _LOGGER.exception("notice %s could not be planned for %s", one.notice.id, user_id)
+                    deliveries.append(_unplanned(one.notice, user_id, now, f"{type(bug).__name__}: {bug}"))
             plan.deliveries[one.notice.id] = deliveries
         return plan
 
@@ -272,6 +277,22 @@ class Recipients:
         )
         plan.digests[digest.id] = digest
         return msgspec.structs.replace(delivery, digest_id=digest.id)
+
+
+def _unplanned(notice: Notice, user_id: str, now: datetime, why: str) -> Delivery:
+    """What the log says of somebody who could not be told."""
+    return Delivery(
+        id=key_of("unplanned", notice.id, user_id),
+        event=notice.event,
+        channel="",
+        recipient=user_id,
+        state=DEAD,
+        error=f"it could not be planned: {why}",
+        created_at=now,
+        task_id=notice.task_id,
+        instance_id=notice.instance_id,
+        tenant_id=notice.tenant_id,
+    )
 
 
 def recipient_facts(person: Person | None, user_id: str) -> dict[str, str]:

@@ -108,6 +108,8 @@ class Sender:
     async def _deliver(self, delivery: Delivery) -> None:
         try:
             outcome = await self._attempt(delivery)
+        except Unavailable as away:
+            outcome = Outcome(delivery=self._failed(delivery, SendFailed(away.message)))
         except Exception as bug:  # the outer loop of a worker: one delivery's bug is not the next one's
             _LOGGER.exception("delivery %s failed", delivery.id)
             outcome = Outcome(delivery=self._failed(delivery, SendFailed(f"{type(bug).__name__}: {bug}")))
@@ -132,8 +134,6 @@ class Sender:
             texts = await self._texts(delivery, context)
         except (TemplateFailed, ValueError) as failed:
             return Outcome(delivery=_over(delivery, DEAD, f"its template failed: {failed}"), entries=told)
-        except Unavailable as away:
-            return Outcome(delivery=self._failed(delivery, SendFailed(away.message)))
         try:
             await self._send(delivery, texts, context)
         except SendFailed as failed:

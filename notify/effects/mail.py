@@ -25,7 +25,8 @@ from notify.settings import MailSettings, Security
 _ADDRESS: Final = re.compile(r"[^@\s<>,;:\"()\[\]\\]{1,64}@[A-Za-z0-9](?:[A-Za-z0-9.-]{0,252}[A-Za-z0-9])?")
 _SPACE: Final = re.compile(r"\s+")
 _PERMANENT: Final = 500
-_MAILDIR: Final = ("tmp", "new", "cur")
+# The last one is what readers look for: when it is there, the others are.
+_MAILDIR: Final = ("cur", "tmp", "new")
 
 
 def check_address(address: str) -> None:
@@ -168,7 +169,10 @@ class MailFolder:
 
 
 def open_mail(settings: MailSettings, timeout_seconds: float) -> Channel:
-    """The channel of the settings."""
+    """The channel of the settings. Raises ValueError for a sender that is no address."""
+    sender = parseaddr(settings.sender)[1]
+    if "@" not in sender:
+        raise ValueError(f"expected mail_sender to hold an e-mail address, found '{settings.sender}'")
     if settings.host:
         return SmtpMail(settings, timeout_seconds)
     return MailFolder(Path(settings.folder), settings.sender)

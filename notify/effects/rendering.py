@@ -1,10 +1,11 @@
-"""Renders templates in a process of its own, which is given up when it takes too long or dies."""
+"""Renders templates in a process of its own, which may use so much time of the processor and no more."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import Any, Final
@@ -20,8 +21,13 @@ from notify.settings import TemplateSettings
 _PROGRAM: Final = Path(template_worker.__file__)
 # It has nothing of ours: no variable beside those by which programs are found.
 _KEPT_VARIABLES: Final = ("PATH", "PYTHONPATH", "LD_LIBRARY_PATH", "LANG", "LC_ALL")
-START_SECONDS: Final = 20.0
-"""How long its first answer may take in addition: it has to import Jinja2, on a machine that may be busy."""
+WALL_SECONDS: Final = 20.0
+WALL_FACTOR: Final = 10.0
+"""How long an answer may take by the clock on the wall: so many seconds, and so many times those of the processor.
+
+It may have to import Jinja2 first, on a machine that is busy.
+"""
+GRACE_SECONDS: Final = 1.0
 
 
 class TemplateProcess:
@@ -34,13 +40,13 @@ class TemplateProcess:
         self._turn = asyncio.Lock()
 
     async def render(self, template: Template, context: Facts) -> Texts:
-        """Render. Raises TemplateFailed, Unavailable if no process can be started."""
+        """Render. Raises TemplateFailed, Unavailable if the process cannot be started, dies or is far too late."""
         found = await self._ask("render", template, context)
         texts = found["texts"]
         return Texts(subject=texts["subject"], text=texts["text"], html=texts.get("html", ""))
 
     async def check(self, template: Template) -> None:
-        """Raise TemplateFailed unless the texts are templates."""
+        """Raise TemplateFailed unless the texts are templates, Unavailable as `render`."""
         await self._ask("check", template, {})
 
     async def close(self) -> None:
@@ -57,6 +63,7 @@ class TemplateProcess:
             "templates": templates,
             "context": context,
             "characters": self._settings.output_characters,
+            "seconds": self._settings.render_seconds,
         }
         body = msgspec.json.encode(request)
         async with self._turn:
@@ -67,30 +74,24 @@ class TemplateProcess:
 
     async def _exchange(self, request: bytes) -> dict[str, Any]:
         seconds = self._settings.render_seconds
-        fresh = self._process is None or self._process.returncode is not None
         try:
-            if fresh:
+            if self._process is None or self._process.returncode is not None:
                 self._process = await self._start()
-            async with asyncio.timeout(seconds + (START_SECONDS if fresh else 0)):
-                return await self._speak(request, fresh=fresh, seconds=seconds)
+            async with asyncio.timeout(WALL_SECONDS + WALL_FACTOR * seconds):
+                return await self._say(request)
         except TimeoutError as error:
             await self._end()
-            message = f"expected it to be rendered within {seconds:g} s (setting: render_seconds), found it was not"
-            raise TemplateFailed(message) from error
+            raise _away("answered too late") from error
         except (BrokenPipeError, ConnectionResetError, asyncio.IncompleteReadError) as error:
-            await self._end()
-            raise TemplateFailed("expected the rendering to end well, found that its process died") from error
+            code = await self._end()
+            if code == -signal.SIGPROF:
+                message = f"expected it to be rendered in {seconds:g} s of the processor (setting: render_seconds)"
+                raise TemplateFailed(f"{message}, found it was not") from error
+            raise _away(f"ended with code {code}") from error
         except BaseException:
             # A cancelled exchange leaves an answer in the pipe that belongs to nobody.
             await self._end()
             raise
-
-    async def _speak(self, request: bytes, *, fresh: bool, seconds: float) -> dict[str, Any]:
-        if fresh:
-            warm_up = msgspec.json.encode({"op": "check", "templates": {}, "context": {}, "characters": 0})
-            await self._say(template_worker.LENGTH.pack(len(warm_up)) + warm_up)
-        async with asyncio.timeout(seconds):
-            return await self._say(request)
 
     async def _say(self, request: bytes) -> dict[str, Any]:
         process = self._process
@@ -117,10 +118,21 @@ class TemplateProcess:
             message = f"expected to start the process that renders templates, found: {error}"
             raise Unavailable("renderer-away", message) from error
 
-    async def _end(self) -> None:
+    async def _end(self) -> int:
+        """End the process, if it has not ended itself; returns how it ended."""
         process, self._process = self._process, None
         if process is None:
-            return
+            return 0
+        if process.stdin is not None:
+            process.stdin.close()
+        with contextlib.suppress(TimeoutError):
+            # One whose pipe broke is about to end by itself, and says by which signal.
+            async with asyncio.timeout(GRACE_SECONDS):
+                return await process.wait()
         with contextlib.suppress(ProcessLookupError):
             process.kill()
-        await process.wait()
+        return await process.wait()
+
+
+def _away(what: str) -> Unavailable:
+    return Unavailable("renderer-away", f"expected the process that renders templates to answer, found that it {what}")

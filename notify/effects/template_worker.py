@@ -1,11 +1,11 @@
 """The program of a process that renders templates, one request after the other: `python template_worker.py`.
 
 Templates are written by people, and a sandbox keeps them from everything but their values. It cannot keep them from
-using up time and memory, so a process can be given up: it has a limit of memory, and its parent ends it when it takes
-too long. It ends by itself when its pipe is closed.
+using up time and memory. A process can be limited: it may have so much memory, and for each request so much time of the
+processor; using more of that ends it. It also ends when its pipe is closed.
 
 A request and an answer are four bytes of length and a JSON object. Request: `op` (render or check), `templates` (name
-to text), `context`, `characters` (the longest output). Answer: `texts` or `error`.
+to text), `context`, `characters` (the longest output), `seconds` (of the processor). Answer: `texts` or `error`.
 """
 
 from __future__ import annotations
@@ -68,6 +68,17 @@ class _Renderer:
         self._known: dict[tuple[bool, str], Any] = {}
 
     def answer(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Answer within the request's seconds of the processor; SIGPROF ends the process otherwise.
+
+        Not of the clock on the wall: on a busy machine that would be the machine's fault and not the template's.
+        """
+        signal.setitimer(signal.ITIMER_PROF, request["seconds"])
+        try:
+            return self._answer(request)
+        finally:
+            signal.setitimer(signal.ITIMER_PROF, 0)
+
+    def _answer(self, request: dict[str, Any]) -> dict[str, Any]:
         texts = {}
         for name, source in request["templates"].items():
             try:

@@ -3,14 +3,16 @@
 import sys
 import time
 
-from tests.bench import access, edge, group_commit, growth, jobs, kernel, memory
+from tests.bench import access, caches, edge, edge_access, group_commit, growth, jobs, kernel, memory
 
 BENCHES = {
     "kernel": kernel.run,
     "group-commit": group_commit.run,
     "jobs": jobs.run,
     "access": access.run,
+    "caches": caches.run,
     "edge": edge.run,
+    "edge-access": edge_access.run,
     "memory": memory.run,
     "growth": growth.run,
 }

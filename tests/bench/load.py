@@ -4,7 +4,7 @@ import asyncio
 import json
 import statistics
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
 import grpc
@@ -68,12 +68,10 @@ async def deploy(channel: grpc.aio.Channel, name: str, model: bytes) -> None:
 class Starter:
     """The two calls by the generated stubs. The start's answer names the task, so that nothing has to be queried."""
 
-    def __init__(self, channel: grpc.aio.Channel) -> None:
+    def __init__(self, channel: grpc.aio.Channel, key: str = "oneTask") -> None:
         self._runtime = runtime_service_pb2_grpc.RuntimeServiceStub(channel)
         self._tasks = task_service_pb2_grpc.TaskServiceStub(channel)
-        self._start = runtime_service_pb2.StartProcessInstanceRequest(
-            process_definition_key="oneTask", return_variables=True
-        )
+        self._start = runtime_service_pb2.StartProcessInstanceRequest(process_definition_key=key, return_variables=True)
 
     async def start(self) -> str:
         """Start an instance; return the id of its task."""
@@ -119,7 +117,8 @@ def over_grpc(channel: grpc.aio.Channel) -> Pair:
 class RestClient:
     """A lean HTTP/1.1 client: one kept connection for each call in flight, since the client shares the machine."""
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, headers: Mapping[str, str] | None = None) -> None:
+        self._headers = "".join(f"{name}: {value}\r\n" for name, value in (headers or {}).items())
         self._host, _, port = address.removeprefix("http://").partition(":")
         self._port = int(port)
         self._idle: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
@@ -130,7 +129,7 @@ class RestClient:
         payload = json.dumps(body).encode()
         writer.write(
             f"POST {path} HTTP/1.1\r\nhost: {self._host}\r\ncontent-type: application/json\r\n"
-            f"content-length: {len(payload)}\r\n\r\n".encode()
+            f"content-length: {len(payload)}\r\n{self._headers}\r\n".encode()
             + payload
         )
         head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").lower()

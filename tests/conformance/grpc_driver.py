@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any, Final
 
 import grpc
@@ -24,6 +25,7 @@ from flowloom.history.v1 import history_service_pb2, history_service_pb2_grpc
 from google.protobuf.json_format import MessageToDict, ParseDict
 from google.protobuf.message import Message
 
+from mesh.access.calling import carrying
 from tests.conformance import shapes
 from tests.conformance.driver import (
     Activity,
@@ -37,6 +39,7 @@ from tests.conformance.driver import (
     Waiting,
     WorkerJob,
 )
+from tests.conformance.people import People
 from tests.conformance.values import as_variables, from_variables
 
 CALL_SECONDS: Final = 20.0
@@ -49,8 +52,14 @@ Json = dict[str, Any]
 class GrpcDriver:
     """Talks to one address, with a deadline on each call."""
 
-    def __init__(self, target: str) -> None:
-        self._channel = grpc.aio.insecure_channel(target, options=(("grpc.max_receive_message_length", -1),))
+    def __init__(self, target: str, people: People | None = None) -> None:
+        """`people` say who calls; without them nobody does, and the mesh must not ask."""
+        self._people = people
+        self._channel = grpc.aio.insecure_channel(
+            target,
+            options=(("grpc.max_receive_message_length", -1),),
+            interceptors=carrying(people.metadata if people is not None else tuple),
+        )
         self._repository = repository_service_pb2_grpc.RepositoryServiceStub(self._channel)
         self._runtime = runtime_service_pb2_grpc.RuntimeServiceStub(self._channel)
         self._tasks = task_service_pb2_grpc.TaskServiceStub(self._channel)
@@ -93,10 +102,13 @@ class GrpcDriver:
             version=start.version,
             business_key=start.business_key,
             tenant_id=start.tenant,
-            start_user_id=start.starter,
+            start_user_id=start.starter if self._people is None else None,
             variables=_variables(start.variables),
         )
-        return str((await _one(self._runtime.StartProcessInstance, request))["id"])
+        if self._people is None or start.starter is None:
+            return str((await _one(self._runtime.StartProcessInstance, request))["id"])
+        call = partial(self._runtime.StartProcessInstance, metadata=await self._people.metadata_of(start.starter))
+        return str((await _one(call, request))["id"])
 
     async def instance(self, instance_id: str) -> Instance | None:
         request = runtime_service_pb2.GetProcessInstanceRequest(process_instance_id=instance_id)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from host.demo.mesh import Mesh, MeshOptions, start_mesh
@@ -12,6 +13,7 @@ from host.services import SERVICES
 from mesh.testing.mariadb import MariaDb, running_mariadb
 from tests.conformance.driver import Driver, Refused
 from tests.conformance.grpc_driver import GrpcDriver
+from tests.conformance.people import People
 from tests.conformance.rest_driver import RestDriver
 
 BROKEN: frozenset[str] = frozenset({"UNAVAILABLE", "DEADLINE_EXCEEDED"})
@@ -28,6 +30,7 @@ class Isolation:
         self._folder = folder
         self._meshes = 0
         self._mesh: Mesh | None = None
+        self._people = People()
         self._driver: Driver | None = None
 
     async def driver(self) -> Driver:
@@ -35,8 +38,13 @@ class Isolation:
         if self._driver is None or self._mesh is None or not self._mesh.running:
             await self.discard()
             self._meshes += 1
-            self._mesh = start_mesh(self._folder / f"mesh-{self._meshes}", self._options())
-            self._driver = RestDriver(self._mesh.rest) if self._face == "rest" else GrpcDriver(self._mesh.grpc)
+            self._people = people = People()
+            options = replace(self._options(), environment=people.environment)
+            self._mesh = mesh = start_mesh(self._folder / f"mesh-{self._meshes}", options)
+            await people.meet(mesh.grpc)
+            rest = self._face == "rest"
+            self._driver = RestDriver(mesh.rest, people) if rest else GrpcDriver(mesh.grpc, people)
+        await self._people.stay()
         return self._driver
 
     async def clean(self) -> None:
@@ -53,6 +61,7 @@ class Isolation:
         """Stop the mesh; the next case gets a new one."""
         if self._driver is not None:
             await self._driver.close()
+            await self._people.leave()
         if self._mesh is not None:
             self._mesh.stop()
         self._driver = self._mesh = None

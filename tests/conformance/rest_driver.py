@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import Any, Final
 from urllib.parse import quote
@@ -24,6 +24,7 @@ from tests.conformance.driver import (
     Waiting,
     WorkerJob,
 )
+from tests.conformance.people import People
 from tests.conformance.values import as_variables, from_variables
 
 CALL_SECONDS: Final = 20.0
@@ -35,12 +36,29 @@ WORKERS: Final = "/external-job-api"
 Json = Any
 
 
+class _Bearer(httpx.Auth):
+    """Sends the administrator's token where a request does not bring another."""
+
+    def __init__(self, people: People) -> None:
+        self._people = people
+
+    def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
+        if "authorization" not in request.headers:
+            request.headers.update(dict(self._people.metadata()))
+        yield request
+
+
 class RestDriver:
     """Talks to the edge, such as `http://127.0.0.1:8080`."""
 
-    def __init__(self, base_url: str, transport: httpx.AsyncBaseTransport | None = None) -> None:
-        """`transport` stands in for the network in tests."""
-        self._client = httpx.AsyncClient(base_url=base_url, timeout=CALL_SECONDS, transport=transport)
+    def __init__(
+        self, base_url: str, people: People | None = None, transport: httpx.AsyncBaseTransport | None = None
+    ) -> None:
+        """`people` say who calls, without them nobody does; `transport` stands in for the network in tests."""
+        self._people = people
+        self._client = httpx.AsyncClient(
+            base_url=base_url, timeout=CALL_SECONDS, transport=transport, auth=_Bearer(people) if people else None
+        )
 
     async def close(self) -> None:
         await self._client.aclose()
@@ -78,10 +96,13 @@ class RestDriver:
             version=start.version,
             businessKey=start.business_key,
             tenantId=start.tenant or None,
-            startUserId=start.starter,
+            startUserId=start.starter if self._people is None else None,
             variables=as_variables(start.variables),
         )
-        return str((await self._ask("POST", f"{ENGINE}/runtime/process-instances", json=body))["id"])
+        by: dict[str, str] = {}
+        if self._people is not None and start.starter is not None:
+            by = dict(await self._people.metadata_of(start.starter))
+        return str((await self._ask("POST", f"{ENGINE}/runtime/process-instances", json=body, headers=by))["id"])
 
     async def instance(self, instance_id: str) -> Instance | None:
         found = await self._found(f"{ENGINE}/runtime/process-instances/{_part(instance_id)}")

@@ -106,9 +106,12 @@ def test_the_descriptor_set_holds_the_methods_of_every_service() -> None:
         "flowloom.events.v1.DeadLetterService",
         "flowloom.forms.v1.FormRepositoryService",
         "flowloom.forms.v1.FormService",
+        "flowloom.gateway.v1.DescriptionService",
         "flowloom.history.v1.ArchiveService",
+        "flowloom.history.v1.ErasureService",
         "flowloom.history.v1.HistoryLogService",
         "flowloom.history.v1.HistoryService",
+        "flowloom.history.v1.RebuildService",
         "flowloom.history.v1.SearchService",
         "flowloom.history.v1.StatisticsService",
         "flowloom.identity.v1.AccessService",
@@ -208,6 +211,7 @@ def test_paths_are_those_of_flowable_or_begin_with_the_service_that_has_more() -
         "/form-api/",
         "/notify-api/",
         "/saga-api/",
+        "/docs",
     )
 
     assert broken({at.template: at.template.startswith(prefixes) for rpc in rpcs() for at in rpc.bindings}) == []

@@ -32,7 +32,10 @@ def sample_snapshot(port: int, *server_ports: int, **changes: Any) -> Snapshot:
         "reflection_cluster": "items",
         "health_cluster": "items",
         "cors_origins": ("https://console.example",),
-        "limits": Limits(max_body_bytes=MAX_BODY_BYTES, call_seconds=5.0, health_interval_seconds=0.2),
+        # A loaded machine may take long to answer; one that is dead refuses at once.
+        "limits": Limits(
+            max_body_bytes=MAX_BODY_BYTES, call_seconds=5.0, health_interval_seconds=0.2, health_timeout_seconds=5.0
+        ),
     }
     return Snapshot(**{**settings, **changes})
 
@@ -54,15 +57,15 @@ class Edge:
 
 def client_of(port: int) -> httpx.AsyncClient:
     """An HTTP client that talks to the edge and to nothing else."""
-    return httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=10.0, trust_env=False)
+    return httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=30.0, trust_env=False)
 
 
 @contextlib.asynccontextmanager
-async def opened(directory: Path, **changes: Any) -> AsyncIterator[Edge]:
+async def opened(directory: Path, port: int = 0, **changes: Any) -> AsyncIterator[Edge]:
     """Start a sample service and an Envoy in front of it; end both, whatever happens."""
     server = SampleServer(free_port())
     await server.start()
-    port = free_port()
+    port = port or free_port()
     envoy = EnvoyProcess(directory, sample_snapshot(port, server.port, **changes))
     try:
         await envoy.start()
@@ -73,7 +76,7 @@ async def opened(directory: Path, **changes: Any) -> AsyncIterator[Edge]:
         await server.stop()
 
 
-async def until(probe: Callable[[], Awaitable[bool]], within_seconds: float = 10.0) -> None:
+async def until(probe: Callable[[], Awaitable[bool]], within_seconds: float = 30.0) -> None:
     """Ask until the answer is yes: what other processes do can only be asked for."""
     async with asyncio.timeout(within_seconds):
         while not await probe():  # noqa: ASYNC110 - another process sets no event of ours

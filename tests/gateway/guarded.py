@@ -31,7 +31,7 @@ from mesh.testing.ports import free_port
 from tests.gateway.edges import MAX_BODY_BYTES, client_of, sample_snapshot, until
 from tests.gateway.sample_service import SERVICE, SampleServer
 
-API_TOKEN = "flw_kermits-token"
+API_TOKEN = "flt_kermits-token"
 
 
 class SigningKey:
@@ -155,6 +155,7 @@ def guarded_snapshot(port: int, server: SampleServer, gateway: GatewayServer, **
             max_body_bytes=MAX_BODY_BYTES,
             call_seconds=5.0,
             health_interval_seconds=0.2,
+            health_timeout_seconds=5.0,
             keys_refresh_seconds=0.2,
             clock_skew_seconds=1,
         ),

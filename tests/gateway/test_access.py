@@ -112,7 +112,7 @@ async def test_other_credentials_are_exchanged_once(edge: GuardedEdge, headers: 
 async def test_wrong_passwords_are_refused_without_saying_more(edge: GuardedEdge) -> None:
     answers = [
         await get(edge, basic("kermit", "blue")),
-        await get(edge, bearer("flw_wrong")),
+        await get(edge, bearer("flt_wrong")),
         await get(edge, {"authorization": "Basic ?"}),
         await get(edge, {"x-api-key": "wrong"}),
     ]

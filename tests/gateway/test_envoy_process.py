@@ -31,9 +31,12 @@ ITEM = "/process-api/items/7"
 class Load:
     """Clients that read and write through the edge until told to stop; counts answers and keeps every failure."""
 
-    def __init__(self, port: int, clients: int = 4, headers: Callable[[], dict[str, str]] = dict) -> None:
+    def __init__(
+        self, port: int, clients: int = 4, headers: Callable[[], dict[str, str]] = dict, *, writes: bool = True
+    ) -> None:
         """`headers` are made for each pair of requests."""
         self._port = port
+        self._writes = writes
         self._headers = headers
         self._clients = clients
         self._stopped = asyncio.Event()
@@ -67,7 +70,11 @@ class Load:
                 headers = {**self._headers(), **({} if keep_alive else {"connection": "close"})}
                 try:
                     read = await client.get(ITEM, headers=headers)
-                    written = await client.post("/process-api/items", json={"id": "8"}, headers=headers)
+                    written = (
+                        await client.post("/process-api/items", json={"id": "8"}, headers=headers)
+                        if self._writes
+                        else httpx.Response(201)
+                    )
                 except httpx.TransportError as failure:
                     self.failures.append(repr(failure))
                     # The loop would spin while the port is closed.
@@ -101,7 +108,9 @@ async def test_changes_under_load_lose_no_request(tmp_path: Path) -> None:
             reflection_cluster="",
             health_cluster="",
         )
-        other_listener = replace(renamed, limits=Limits(max_body_bytes=1000, health_interval_seconds=0.2))
+        other_listener = replace(
+            renamed, limits=Limits(max_body_bytes=1000, health_interval_seconds=0.2, health_timeout_seconds=5.0)
+        )
 
         async with Load(edge.port) as load:
             for snapshot in (both, renamed, other_listener, sound, both):

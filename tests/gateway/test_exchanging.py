@@ -142,8 +142,8 @@ async def test_no_more_than_the_limit_is_remembered(identity: Identity) -> None:
     [
         ({"authorization": "Basic a2VybWl0OmdyZWVu"}, KERMIT),
         ({"authorization": "bASIC a2VybWl0OmE6Yg=="}, Credentials(user_id="kermit", password="a:b")),
-        ({"authorization": "Bearer flw_x"}, Credentials(api_token="flw_x")),
-        ({"x-api-key": "flw_y", "authorization": "Basic a2VybWl0OmdyZWVu"}, Credentials(api_token="flw_y")),
+        ({"authorization": "Bearer flt_x"}, Credentials(api_token="flt_x")),
+        ({"x-api-key": "flt_y", "authorization": "Basic a2VybWl0OmdyZWVu"}, Credentials(api_token="flt_y")),
     ],
 )
 def test_credentials_are_read_from_either_header(headers: dict[str, str], expected: Credentials) -> None:

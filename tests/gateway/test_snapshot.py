@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from gateway.model.contract import Binding
-from gateway.model.policies import Access, Keys
+from gateway.model.policies import Access, Keys, Rates, Tls
 from gateway.model.snapshot import Cluster, Endpoint, Listener, Snapshot
 from tests.gateway.edges import sample_snapshot
 from tests.gateway.sample_service import SERVICE
@@ -94,6 +94,24 @@ def test_other_than_loopback_is_refused_until_it_is_allowed_and_access_is_contro
 def test_a_listener_by_name_is_refused() -> None:
     assert problems(listener=Listener(address="localhost")) == [
         "localhost: the listener's address must be an IP address"
+    ]
+
+
+def test_a_certificate_needs_its_key() -> None:
+    listener = Listener(tls=Tls(certificate_path="/tls/tls.crt", key_path=""))
+
+    assert problems(listener=listener) == ["tls: certificate and key must be named by absolute paths"]
+
+
+def test_policies_need_their_clusters_and_their_keys() -> None:
+    access = Access(keys=Keys(cluster="a", service=SERVICE, path="/nowhere"), exchange_cluster="b", issuer="")
+
+    assert problems(access=access, rates=Rates(counting_cluster="c")) == [
+        "rates: their cluster 'c' must be among the clusters",
+        "keys: its cluster 'a' must be among the clusters",
+        "exchange: its cluster 'b' must be among the clusters",
+        f"keys: {SERVICE} must bind a method to `GET /nowhere`",
+        "access: an issuer and an audience must be named",
     ]
 
 

@@ -18,9 +18,7 @@ from google.protobuf.message import Message
 from pyarrow.fs import S3FileSystem
 
 from history.settings import ArchiveSettings
-from history.storage import schema
 from mesh.clock import ManualClock
-from mesh.db.database import DatabaseSettings, open_database
 from mesh.testing.s3 import running_s3
 from tests.engine.kernel import models as bpmn
 from tests.engine.kernel.harness import BEGINNING
@@ -64,22 +62,6 @@ async def _started(world: World, settings: ArchiveSettings, days: int = 30) -> R
     return history
 
 
-async def _contents(world: World) -> dict[str, list[tuple[Any, ...]]]:
-    """All rows of all tables."""
-
-    def read() -> dict[str, list[tuple[Any, ...]]]:
-        database = open_database(DatabaseSettings(url=world.url))
-        with database.engine.connect() as connection:
-            found = {
-                table.name: sorted(map(tuple, connection.execute(table.select())), key=repr)
-                for table in schema.metadata.sorted_tables
-            }
-        database.close()
-        return found
-
-    return await asyncio.to_thread(read)
-
-
 @pytest.fixture(scope="module")
 def s3() -> Iterator[str]:
     with running_s3() as url:
@@ -121,11 +103,11 @@ async def test_what_is_long_over_moves_is_read_from_its_file_and_comes_back_as_i
 ) -> None:
     over = _live(world, 3)
     history = await _started(world, storage)
-    before = await _contents(world)
+    before = dict(await world.contents())
     remark = await history.logs.CreateHistoricProcessInstanceComment(
         log_pb.CreateHistoricProcessInstanceCommentRequest(process_instance_id=over[0], message="well done")
     )
-    before["historic_comment"] = (await _contents(world))["historic_comment"]
+    before["historic_comment"] = (await world.contents())["historic_comment"]
     full = {one.id: one for one in await history.instances(include_process_variables=True)}
 
     done = await history.archive.RunArchive(pb.RunArchiveRequest(request_id="run"))
@@ -162,7 +144,7 @@ async def test_what_is_long_over_moves_is_read_from_its_file_and_comes_back_as_i
         assert await history.archive.RestoreArchivedInstance(request) == restored
         back += restored.process_instance_ids
     assert len(back) == 6
-    after = await _contents(world)
+    after = dict(await world.contents())
     for name in ("archive_file", "answered_request"):  # what was done is remembered
         before.pop(name), after.pop(name)
     assert after == before

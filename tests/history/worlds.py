@@ -7,9 +7,11 @@ from datetime import timedelta
 from typing import Any
 
 from flowloom.history.v1 import archive_service_pb2_grpc as archive_services
+from flowloom.history.v1 import erasure_service_pb2_grpc as erasure_services
 from flowloom.history.v1 import history_log_service_pb2_grpc as log_services
 from flowloom.history.v1 import history_service_pb2 as pb
 from flowloom.history.v1 import history_service_pb2_grpc as services
+from flowloom.history.v1 import rebuild_service_pb2_grpc as rebuild_services
 from flowloom.history.v1 import search_service_pb2_grpc as search_services
 from flowloom.history.v1 import statistics_service_pb2_grpc as statistics_services
 
@@ -20,11 +22,13 @@ from engine.kernel.state import Tree
 from engine.kernel.values import variables_of
 from history.service import HistoryService, HistorySettings
 from history.settings import TOPIC, HistoryDatabase
+from history.storage import schema
 from mesh.bus.embedded import EmbeddedBus
 from mesh.bus.memory import MemoryOffsets, MemoryOutbox
 from mesh.bus.message import Message
 from mesh.bus.ports import GroupSettings
 from mesh.clock import Clock
+from mesh.db.database import DatabaseSettings, open_database
 from mesh.guard import GuardedServer
 from mesh.local_channel import LocalChannel, LocalServer
 from tests.engine.kernel.harness import MemoryEngine
@@ -91,6 +95,22 @@ class World:
         await self._running.start()
         return self._running
 
+    async def contents(self, *without: str) -> Mapping[str, list[tuple[Any, ...]]]:
+        """All rows of all tables of history, but of these."""
+
+        def read() -> dict[str, list[tuple[Any, ...]]]:
+            database = open_database(DatabaseSettings(url=self.url))
+            with database.engine.connect() as connection:
+                found = {
+                    table.name: sorted(map(tuple, connection.execute(table.select())), key=repr)
+                    for table in schema.metadata.sorted_tables
+                    if table.name not in without
+                }
+            database.close()
+            return found
+
+        return await asyncio.to_thread(read)
+
     async def close(self) -> None:
         if self._running is not None:
             await self._running.stop()
@@ -110,6 +130,8 @@ class Running:
         self.logs: Any = log_services.HistoryLogServiceStub(channel)  # type: ignore[arg-type]
         self.statistics: Any = statistics_services.StatisticsServiceStub(channel)  # type: ignore[arg-type]
         self.archive: Any = archive_services.ArchiveServiceStub(channel)  # type: ignore[arg-type]
+        self.erasures: Any = erasure_services.ErasureServiceStub(channel)  # type: ignore[arg-type]
+        self.rebuilds: Any = rebuild_services.RebuildServiceStub(channel)  # type: ignore[arg-type]
         self.search: Any = search_services.SearchServiceStub(channel)  # type: ignore[arg-type]
         self._stopped = False
 

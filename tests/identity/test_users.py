@@ -67,6 +67,8 @@ async def test_a_retry_with_the_same_request_id_gets_the_first_answer(world: Wor
 
     assert again == first
     assert len(deleted) == 2
+    other = pb.CreateUserRequest(id="berta", request_id="r-1")
+    assert await refused(world.identity.CreateUser(other)) == ("INVALID_ARGUMENT", "request-id-reused")
     request.request_id = "x" * 129
     assert await refused(world.identity.CreateUser(request)) == ("INVALID_ARGUMENT", "request-id-too-long")
 

@@ -284,6 +284,27 @@ async def test_a_message_that_cannot_be_read_is_parked_and_the_next_is_taken(sma
     await eventually(is_parked, "the dead letter")
 
 
+async def test_one_persons_preferences_that_do_not_fit_any_more_keep_nobody_else_from_hearing(world: World) -> None:
+    _add(world)
+    world.engine.deploy(OPEN)
+    notify = await world.start()
+    await notify.prefer("piggy", time_zone="Europe/Berlin")
+    # Zones come and go with the system's data.
+    wrong = "UPDATE preferences SET document = REPLACE(document, 'Europe/Berlin', 'Europe/Atlantis')"
+
+    def change() -> None:
+        with notify.service._database.engine.begin() as connection:
+            connection.exec_driver_sql(wrong)
+
+    await asyncio.to_thread(change)
+    world.engine.start("p")
+    await notify.settled()
+
+    (dead,) = await notify.deliveries(state="dead")
+    assert (dead.recipient, "Europe/Atlantis" in dead.error) == ("piggy", True)
+    assert sorted(world.mail.recipients) == ["fozzie@muppets.example", "link@muppets.example"]
+
+
 async def test_a_standalone_task_is_told_of_without_a_process(small_world: World) -> None:
     world = small_world
     _add(world)

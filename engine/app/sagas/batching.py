@@ -22,17 +22,15 @@ class SagaWorld(Protocol):
     def encode_events(self) -> EncodeEvents: ...
 
 
-def told_of_sagas(
-    world: SagaWorld, own: Change | None, tree: Tree | None, events: Sequence[ev.Event], at: datetime
-) -> list[Change]:
-    """The command's own saga goes on, and each instance that completed begins one."""
-    changes = [] if own is None else [own]
-    if world.completions is not None and tree is not None:
-        changes += [
-            world.completions.of(tree.instances[event.instance_id], at)
-            for event in events
-            if event.__class__ is ev.ProcessInstanceEnded and event.state == COMPLETED
-        ]
+def told_of_sagas(world: SagaWorld, tree: Tree | None, events: Sequence[ev.Event], at: datetime) -> list[Change]:
+    """Each instance that completed begins one."""
+    if world.completions is None or tree is None:
+        return []
+    changes = [
+        world.completions.of(tree.instances[event.instance_id], at)
+        for event in events
+        if event.__class__ is ev.ProcessInstanceEnded and event.state == COMPLETED
+    ]
     for change in changes:
         if change.events:
             saga = change.saga

@@ -7,32 +7,30 @@ as failed.
 
 `form-submission`: what a person fills in is kept by the service of forms, the task is completed (or the instance
 started) with the values that the form gave, and the submission is confirmed. When the engine refuses, it is discarded.
-Once the engine has committed there is no way back, so the confirmation is tried until it succeeds.
+Once the engine has committed there is no way back, so the confirmation is tried until it succeeds. Its first two steps
+are the caller's: they are done in its call, and only logged; a saga whose caller died goes on by what was committed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Final
 
 from engine.app.sagas.state import COMMAND, MESSAGE, RPC, TRANSACTION, UNTIL_DONE, Participant, PlannedStep
-from engine.kernel.commands import Command
 
 EACH_PARTICIPANT: Final = "participants"
 """Stands for a step of each participant that is registered when the saga begins."""
-
-BuildCommand = Callable[[Mapping[str, Any]], Command]
-"""Makes the engine's command of a step from the saga's data (with the results of the steps before it)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
     """A step. `kind`: rpc, command, transaction or `EACH_PARTICIPANT`.
 
-    `service` names who does it (rpc). `compensates`: it can be taken back. `pivot`: once it is done the saga goes
-    forward only. `tries`: 0 is until it succeeds.
+    `service` names who does it (rpc), or who can tell whether it was done when its caller is gone (command).
+    `compensates`: it can be taken back. `pivot`: once it is done the saga goes forward only. `tries`: 0 is until it
+    succeeds.
     """
 
     name: str
@@ -101,7 +99,7 @@ FORM_SUBMISSION: Final = Declaration(
     name="form-submission",
     steps=(
         Step(name=PREPARE, kind=RPC, service="forms", compensates=True),
-        Step(name=SUBMIT, kind=COMMAND, pivot=True),
+        Step(name=SUBMIT, kind=COMMAND, service="forms", pivot=True),
         Step(name=CONFIRM, kind=RPC, service="forms", tries=UNTIL_DONE),
     ),
 )

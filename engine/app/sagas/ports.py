@@ -10,8 +10,6 @@ import msgspec
 
 from engine.app.queries import Listed, Page
 from engine.app.sagas.state import Change, LogLine, Participant, Saga
-from engine.app.unit_of_work import Reply
-from engine.kernel.commands import Command
 
 
 class StepCall(msgspec.Struct, frozen=True, kw_only=True):
@@ -42,11 +40,7 @@ class StepAnswer(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class StepRefused(Exception):
-    """A participant says that the step will never succeed. `cause` is what a caller of the saga is told."""
-
-    def __init__(self, message: str, cause: Exception | None = None) -> None:
-        super().__init__(message)
-        self.cause = cause
+    """A participant says that the step will never succeed."""
 
 
 class Performer(Protocol):
@@ -61,7 +55,7 @@ class SagaStore(Protocol):
     """The sagas' rows. Each method is one transaction. Raises Unavailable while the database is away."""
 
     async def write(self, changes: Sequence[Change]) -> list[str]:
-        """Write what is still held. For each: empty if written; `lost`, or the id of the saga that has its request."""
+        """Write what is still held. For each: empty if written, `lost`, or (a new one) `known`."""
         ...
 
     async def acquire(self, owner: str, now: datetime, until: datetime, limit: int) -> list[Saga]:
@@ -94,14 +88,6 @@ class SagaStore(Protocol):
 
     async def unregister(self, participant_id: str, request_id: str = "") -> bool:
         """Take a participant away; says whether there was one."""
-        ...
-
-
-class EngineCommands(Protocol):
-    """Carries out a command on an instance together with what it means for a saga: the group commit."""
-
-    async def submit(self, command: Command, *, request_id: str = "", saga: Change | None = None) -> Reply:
-        """Raises Refused (the saga was not written then), Unavailable."""
         ...
 
 

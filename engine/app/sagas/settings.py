@@ -17,7 +17,7 @@ class SagaSettings:
     look_seconds: float = setting(2.0, doc="How often due sagas of other processes are looked for.", minimum=0.01)
     retry_seconds: float = setting(2.0, doc="The pause before a step's second try; doubles with each.", minimum=0)
     max_retry_seconds: float = setting(3600.0, doc="The longest pause between two tries of a step.", minimum=0)
-    wait_seconds: float = setting(10.0, doc="How long a caller waits for the saga of its request.", minimum=0)
+    wait_seconds: float = setting(10.0, doc="How long a caller waits for the rest of its saga.", minimum=0)
     grace_seconds: float = setting(5.0, doc="How long steps under way may take when the process ends.", minimum=0)
     fresh_seconds: float = setting(1.0, doc="How long another process's registration may go unnoticed.", minimum=0.01)
     retention_seconds: float = setting(

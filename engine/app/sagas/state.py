@@ -24,9 +24,6 @@ RPC, MESSAGE, COMMAND, TRANSACTION = "rpc", "message", "command", "transaction"
 UNTIL_DONE: Final = 0
 """A step with so many tries is tried until it succeeds."""
 
-LOST: Final = "saga-lost"
-"""Why a command of a saga is refused that somebody else holds by now."""
-
 EXECUTE, COMPENSATE = "execute", "compensate"
 
 
@@ -73,7 +70,6 @@ class Saga(msgspec.Struct, kw_only=True):
     definition_key: str = ""
     task_id: str = ""
     tenant_id: str = ""
-    request_id: str = ""
     state: str = STARTED
     plan: tuple[PlannedStep, ...] = ()
     data: dict[str, Any] = {}

@@ -60,7 +60,12 @@ def _change(turn: Turn, task: Task, changes: dict[str, Any]) -> None:
     former = task.assignee
     turn.emit(
         ev.TaskUpdated(
-            instance_id=task.instance_id, task_id=task.id, execution_id=task.execution_id, at=turn.at, changes=changes
+            instance_id=task.instance_id,
+            task_id=task.id,
+            execution_id=task.execution_id,
+            at=turn.at,
+            changes=changes,
+            assignee=former,
         )
     )
     if task.assignee and task.assignee != former:

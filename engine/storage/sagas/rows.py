@@ -20,7 +20,6 @@ SAGA_COLUMNS: Final = (
     "definition_key",
     "task_id",
     "tenant_id",
-    "request_id",
     "owner",
     "token",
     "available_at",
@@ -86,7 +85,6 @@ def saga_row(saga: Saga) -> tuple[Any, ...]:
         saga.definition_key,
         saga.task_id,
         saga.tenant_id,
-        saga.request_id or None,
         saga.owner,
         saga.token,
         text_of_moment(moment),
@@ -104,10 +102,10 @@ def _moment(value: Any) -> datetime | None:
 
 def saga_of(row: Row) -> Saga:
     """Read a saga from the columns of `SAGA_COLUMNS`."""
-    body = _decoder.decode(row[14])
-    available_at = _moment(row[11])
-    is_held = bool(row[10])
-    created_at = _moment(row[12])
+    body = _decoder.decode(row[13])
+    available_at = _moment(row[10])
+    is_held = bool(row[9])
+    created_at = _moment(row[11])
     assert created_at is not None
     saga = Saga(
         id=row[0],
@@ -117,12 +115,11 @@ def saga_of(row: Row) -> Saga:
         definition_key=row[5],
         task_id=row[6],
         tenant_id=row[7],
-        request_id=row[8] or "",
-        owner=row[9],
-        token=row[10],
+        owner=row[8],
+        token=row[9],
         lease_until=available_at if is_held else None,
         created_at=created_at,
-        ended_at=_moment(row[13]),
+        ended_at=_moment(row[12]),
         **{name: getattr(body, name) for name in _FIELDS},
     )
     saga.due_at = available_at if saga.is_open and not is_held else None

@@ -28,7 +28,6 @@ OUTBOX: Final = Insert(
 _COLUMNS: Final = ", ".join(SAGA_COLUMNS)
 _LOCK_ROOTS: Final = Sql("SELECT id FROM instance {index PRIMARY} WHERE id IN ?* ORDER BY id {for update}")
 LOCK_SAGAS: Final = Sql("SELECT id, token FROM saga {index PRIMARY} WHERE id IN ?* ORDER BY id {for update}")
-_OF_REQUESTS: Final = Sql("SELECT request_id, id FROM saga WHERE request_id IN ?*")
 _DUE: Final = Sql(
     f"SELECT {_COLUMNS} FROM saga {{index ix_saga_lane_available_at}} WHERE lane = ? AND available_at <= ? "
     "ORDER BY available_at LIMIT ? {skip locked}"
@@ -49,10 +48,10 @@ _OLD: Final = Sql(
 _DROP_LOGS: Final = Delete((tables.transaction_log, ("saga_id",)))
 _DROP_SAGAS: Final = Delete((tables.saga, ("id",)))
 
-PLANNED: Final = (LOCK_SAGAS, _LOCK_ROOTS, _OF_REQUESTS, _DUE, _LEASE, _EXTEND, _MINE, _ONE, _NEXT, _OLD)
+PLANNED: Final = (LOCK_SAGAS, _LOCK_ROOTS, _DUE, _LEASE, _EXTEND, _MINE, _ONE, _NEXT, _OLD)
 """For the tests of plans."""
 
-LOST: Final = "lost"
+LOST, KNOWN = "lost", "known"
 
 
 def rows_of(changes: Sequence[Change], now: datetime, request_id: str = "") -> list[Statement]:
@@ -91,23 +90,16 @@ def key_of(saga: Saga) -> str:
 
 
 def write(writer: Writer, changes: Sequence[Change], now: datetime) -> list[str]:
-    """Write what is still held and commit; for each empty, `lost`, or the id of the saga that has its request."""
-    held = sorted({change.saga.id for change in changes if not change.is_new})
-    requests = [change.saga.request_id for change in changes if change.is_new and change.saga.request_id]
+    """Write what is still held and commit; for each empty, `lost`, or (a new one) `known`."""
+    named = {change.saga.id for change in changes}
     # The events of a tree reach the bus in the order of their rows only if whoever writes them holds the tree's root:
     # its instance while it lives, its own saga afterwards.
     roots = sorted({change.saga.root_id for change in changes if change.payload and change.saga.root_id})
-    looks: list[Statement] = []
+    looks: list[Statement] = [LOCK_SAGAS.of(sorted({*named, *roots}))]
     if roots:
-        looks.append(_LOCK_ROOTS.of(roots))
-    if held or roots:
-        looks.append(LOCK_SAGAS.of(sorted({*held, *roots})))
-    if requests:
-        looks.append(_OF_REQUESTS.of(requests))
-    results = writer.run(looks) if looks else []
-    taken: dict[str, str] = dict(results[-1].rows) if requests else {}
-    tokens: dict[str, str] = dict(results[len(results) - 1 - bool(requests)].rows) if held or roots else {}
-    outcomes = [_outcome(change, tokens, taken) for change in changes]
+        looks.insert(0, _LOCK_ROOTS.of(roots))
+    tokens: dict[str, str] = dict(writer.run(looks)[-1].rows)
+    outcomes = [_outcome(change, tokens) for change in changes]
     kept = [change for change, outcome in zip(changes, outcomes, strict=True) if not outcome]
     if kept:
         writer.run([*rows_of(kept, now), COMMIT])
@@ -116,9 +108,9 @@ def write(writer: Writer, changes: Sequence[Change], now: datetime) -> list[str]
     return outcomes
 
 
-def _outcome(change: Change, tokens: dict[str, str], taken: dict[str, str]) -> str:
+def _outcome(change: Change, tokens: dict[str, str]) -> str:
     if change.is_new:
-        return taken.get(change.saga.request_id, "")
+        return KNOWN if change.saga.id in tokens else ""
     return "" if tokens.get(change.saga.id) == change.held_token else LOST
 
 

@@ -9,9 +9,11 @@ from typing import Any
 import msgspec
 import pytest
 
+from engine.app.definitions import DefinitionCache
 from engine.app.queries import ProcessInstanceView, RuntimeQueries
 from engine.app.starting import StartAsk, Starting
-from engine.kernel.errors import Refused
+from engine.kernel.definition import Definition
+from engine.kernel.errors import MissingDefinition, Refused
 from engine.kernel.values import variables_of
 from mesh.ids import IdSource
 from tests.engine.rpc.world import (
@@ -151,3 +153,26 @@ async def test_a_business_status_is_part_of_the_answer(mesh: Mesh) -> None:
 
     assert found.view == msgspec.structs.replace(await seen(mesh.queries, found.view), variables=())
     assert found.view.business_status == "late"
+
+
+class Forgetful:
+    """Definitions of which memory keeps none."""
+
+    def __init__(self, definitions: DefinitionCache) -> None:
+        self._definitions = definitions
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._definitions, name)
+
+    def by_id(self, definition_id: str) -> Definition:
+        raise MissingDefinition(definition_id=definition_id)
+
+
+async def test_a_definition_that_memory_no_longer_keeps_is_loaded_for_the_answer(mesh: Mesh) -> None:
+    await mesh.deploy(ONE_TASK)
+    forgetful = Starting(mesh.group, Forgetful(mesh.definitions), NoQueries(), IdSource().root)
+    mesh.group.listen(forgetful.committed)
+
+    found = await forgetful.start(StartAsk(key="one"))
+
+    assert found.view.process_definition_key == "one"

@@ -1,11 +1,12 @@
 """A submission and the completion of its task are one, whatever fails between them."""
 
 import asyncio
+import contextlib
 from typing import Any
 
 import pytest
 from flowloom.engine.v1 import form_data_service_pb2 as pb
-from flowloom.engine.v1 import task_service_pb2
+from flowloom.engine.v1 import saga_service_pb2, task_service_pb2
 from google.protobuf.json_format import MessageToDict
 
 from engine.app.forms import Step
@@ -197,7 +198,8 @@ async def test_an_engine_that_dies_between_the_steps_leaves_nothing_unsettled(wo
     _, task_id, form_id = await ready(world)
     world.between.after[method] = asyncio.CancelledError()
 
-    with pytest.raises((asyncio.CancelledError, Exception)):
+    # Behind the commit only the saga is left, and the caller has its answer.
+    with contextlib.suppress(asyncio.CancelledError, Exception):
         await world.complete(task_id, form_id, {"reason": "sun"})
 
     world.between.after.clear()
@@ -304,3 +306,48 @@ async def test_an_unknown_form_or_task_is_not_found(world: World) -> None:
     assert (await refused(world.complete("nowhere", form_id, {}, request_id="r"))).status is Status.NOT_FOUND
     unknown = pb.GetHistoricTaskFormRequest(task_id=task_id)
     assert (await refused(world.form_data.GetHistoricTaskForm(unknown))).reason == "submission-not-found"
+
+
+# --- the log ----------------------------------------------------------------------------------------------------------
+
+
+async def logged(world: World, saga_id: str) -> list[tuple[str, str]]:
+    request = saga_service_pb2.ListSagaLogRequest(saga_id=saga_id, size=100)
+    return [(line.step_id, line.state) for line in (await world.sagas.ListSagaLog(request)).data]
+
+
+async def test_every_step_of_a_submission_is_in_the_log_of_its_saga(world: World) -> None:
+    _, task_id, form_id = await ready(world)
+
+    await world.complete(task_id, form_id, {"reason": "sun"}, request_id="r1")
+    await world.complete(task_id, form_id, {"reason": "sun"}, request_id="r1")
+
+    (kept,) = await world.submissions()
+    (saga,) = (await world.sagas.ListSagas(saga_service_pb2.ListSagasRequest(task_id=task_id))).data
+    assert (saga.id, saga.name, saga.state) == (kept["sagaId"], "form-submission", "COMPLETED")
+    assert await logged(world, saga.id) == [
+        ("prepare", "STARTED"),
+        ("prepare", "COMPLETED"),
+        ("submit", "STARTED"),
+        ("submit", "COMPLETED"),
+        ("confirm", "STARTED"),
+        ("confirm", "COMPLETED"),
+        ("", "COMPLETED"),
+    ]
+
+
+async def test_a_submission_that_the_engine_refuses_is_compensated(world: World) -> None:
+    _, task_id, form_id = await ready(world)
+    await world.tasks.DelegateTask(task_service_pb2.DelegateTaskRequest(task_id=task_id, assignee="bob"))
+
+    assert (await refused(world.complete(task_id, form_id, {"reason": "sun"}))).reason == "task-delegated"
+
+    (saga,) = (await world.sagas.ListSagas(saga_service_pb2.ListSagasRequest(task_id=task_id))).data
+    assert (await logged(world, saga.id))[2:] == [
+        ("submit", "STARTED"),
+        ("submit", "FAILED"),
+        ("prepare", "COMPENSATING"),
+        ("prepare", "COMPENSATED"),
+        ("", "COMPENSATED"),
+    ]
+    assert len(await world.submissions(state="discarded")) == 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from flowloom.engine.v1 import (
     repository_service_pb2_grpc,
     runtime_service_pb2,
     runtime_service_pb2_grpc,
+    saga_service_pb2_grpc,
     task_pb2,
     task_service_pb2,
     task_service_pb2_grpc,
@@ -33,12 +34,17 @@ from google.protobuf.json_format import MessageToDict, ParseDict
 
 from engine.effects.forms import FormsCallSettings
 from engine.service import EngineService, EngineSettings, FormsNeed
+from engine.settings import TaskSettings
 from forms.service import FormsService, FormsSettings
 from forms.settings import FormsDatabase
+from mesh.access import Principal
+from mesh.access.contract import Rule
 from mesh.clock import ManualClock, SystemClock
 from mesh.db.database import DatabaseSettings
 from mesh.guard import GuardedServer
 from mesh.local_channel import LocalChannel, LocalServer
+
+SERVICE_TOKEN = ("authorization", "Bearer the-engine")
 
 
 class Interrupting(grpc.aio.UnaryUnaryClientInterceptor):
@@ -62,6 +68,21 @@ class Interrupting(grpc.aio.UnaryUnaryClientInterceptor):
         return answer
 
 
+class Somebody:
+    """An `Access` whose caller the test chooses; the engine itself is known by its token."""
+
+    def __init__(self) -> None:
+        self.principal = Principal(privileges=frozenset(("*",)))
+
+    def rule(self, method: str) -> Rule:
+        return Rule(method=method, public=False)
+
+    async def admit(self, rule: Rule, metadata: Iterable[Any]) -> Principal:
+        if SERVICE_TOKEN in [tuple(each) for each in metadata]:
+            return Principal(user_id="service:engine", privileges=frozenset(("*",)), is_service=True)
+        return self.principal
+
+
 class World:
     """Both services, with stubs to all that tests ask."""
 
@@ -69,11 +90,14 @@ class World:
         self.clock = ManualClock(SystemClock().now())
         self.between = Interrupting()
         self._server = LocalServer()
-        guarded = GuardedServer((self._server,))
+        self.somebody = Somebody()
+        guarded = GuardedServer((self._server,), access=self.somebody)
         channel: Any = LocalChannel(self._server)
-        need = FormsNeed(channel=LocalChannel(self._server, (self.between,))) if with_forms else None
+        to_forms: Any = LocalChannel(self._server, (self.between,))
+        need = FormsNeed(channel=to_forms, credentials=lambda: (SERVICE_TOKEN,)) if with_forms else None
         self.engine = EngineService(
             EngineSettings(
+                tasks=TaskSettings(restricted=True),
                 database=DatabaseSettings(url=f"sqlite:///{folder / 'engine.db'}"),
                 forms=FormsCallSettings(tries=1),
             ),
@@ -88,6 +112,7 @@ class World:
         self.repository: Any = repository_service_pb2_grpc.RepositoryServiceStub(channel)
         self.runtime: Any = runtime_service_pb2_grpc.RuntimeServiceStub(channel)
         self.tasks: Any = task_service_pb2_grpc.TaskServiceStub(channel)
+        self.sagas: Any = saga_service_pb2_grpc.SagaServiceStub(channel)
         self.form_data: Any = form_data_service_pb2_grpc.FormDataServiceStub(channel)
         self.forms: Any = form_service_pb2_grpc.FormServiceStub(channel)
         self.form_repository: Any = form_repository_service_pb2_grpc.FormRepositoryServiceStub(channel)
@@ -101,6 +126,12 @@ class World:
         await self.engine.stop()
         await self.forms_service.stop()
         await self._server.stop(None)
+
+    def be(self, user_id: str, *privileges: str, tenant_id: str = "") -> None:
+        """From now on somebody else asks."""
+        self.somebody.principal = Principal(
+            user_id=user_id, tenant_id=tenant_id, privileges=frozenset(privileges or ("*",))
+        )
 
     def later(self, seconds: float) -> None:
         self.clock.advance(timedelta(seconds=seconds))

@@ -15,6 +15,7 @@ from sqlalchemy import select
 from engine.kernel.commands import DeleteInstance
 from engine.storage import tables
 from mesh.rpc_errors import refusal_in
+from tests.engine.relay.worlds import Listener
 from tests.engine.sagas.world import Refusal, Trouble, World, always, first, running
 from tests.faults import models
 
@@ -237,17 +238,22 @@ async def test_a_person_closes_a_saga_with_a_note(world: World) -> None:
 
 async def test_a_participant_by_message_is_told_by_the_bus_and_confirms(world: World) -> None:
     await world.register("warehouse", topic="warehouse", timeout="PT1H")
+    listener = Listener()
+    await listener.listen(world.engine.service.bus, ["flowable.saga.warehouse"])
     instance = await world.engine.start("straight")
 
     waiting = await world.until_step(instance, "warehouse")
-    (asked,) = published(world, instance)
+    await listener.until(1)
     confirmation = pb.ConfirmSagaStepRequest(saga_id=instance, step_id="warehouse")
     await world.sagas.ConfirmSagaStep(confirmation)
     await world.until(instance, "COMPLETED")
     await world.sagas.ConfirmSagaStep(confirmation)
 
     assert waiting.state == "STARTED"
-    requested = asked.saga_step_requested
+    (message,) = listener.heard
+    requested = events_pb2.SagaStepRequested.FromString(message.payload)
+    assert (message.topic, message.key) == ("flowable.saga.warehouse", instance)
+    assert message.headers["eventType"] == "SAGA_STEP_REQUESTED"
     assert (requested.topic, requested.action, requested.step_id) == ("warehouse", "execute", "warehouse")
     assert instance in requested.data
     assert await refused(

@@ -16,6 +16,7 @@ from flowloom.engine.v1 import (
     task_service_pb2,
 )
 from flowloom.history.v1 import history_service_pb2
+from flowloom.notify.v1 import notification_service_pb2
 from google.protobuf import message_factory
 from google.protobuf.descriptor import MethodDescriptor
 from google.protobuf.message import Message
@@ -34,6 +35,7 @@ METHODS: Mapping[str, MethodDescriptor] = {
         runtime_service_pb2,
         task_service_pb2,
         history_service_pb2,
+        notification_service_pb2,
     )
     for service in module.DESCRIPTOR.services_by_name.values()
     for method in service.methods

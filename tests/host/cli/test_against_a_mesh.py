@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
+import httpx
 import pytest
 from typer.testing import CliRunner
 
 from host.cli.application import app
 from host.demo.mesh import MeshOptions, running_mesh
 
+SECONDS: Final = 60.0
 MODELS: Final = Path(__file__).parents[2] / "conformance" / "corpus" / "models" / "own"
 
 
@@ -68,3 +71,31 @@ def test_what_the_mesh_refuses_is_one_line(target: str) -> None:
         assert result.stderr.startswith("error: ")
         assert result.stderr.count("\n") == 1
     assert "nobodyIsHere" in broken.stderr
+
+
+@pytest.mark.envoy
+def test_a_message_that_was_sent_over_rest_is_in_the_log_and_can_be_resent(target: str) -> None:
+    note = {"channel": "mail", "address": "kermit@pond.example", "subject": "Hello", "text": "There"}
+    answer = httpx.post(f"http://{target}/notify-api/notifications", json=note)
+    (delivery,) = answer.json()["deliveries"]
+    sent = _log(target, lambda newest: newest["state"] == "sent")
+
+    assert answer.status_code == 201
+    assert (sent["id"], sent["address"], sent["subject"]) == (delivery["id"], "kermit@pond.example", "Hello")
+    assert flowloom(target, "notifications", "resend", delivery["id"]).output == f"{delivery['id']} is sent again\n"
+    again = _log(target, lambda newest: newest["state"] == "sent" and newest.get("resends") == 1)
+    assert again["messageId"] != sent["messageId"]
+    refused = flowloom(target, "notifications", "cancel", delivery["id"])
+    assert refused.stderr.startswith("error: delivery-not-waiting")
+    assert "Hello" in flowloom(target, "notifications", "list", "--state", "sent").output
+
+
+def _log(target: str, holds: Callable[[Any], bool]) -> Any:
+    """The newest delivery, once it is as it should be."""
+    until = time.monotonic() + SECONDS
+    while time.monotonic() < until:
+        newest, *_ = machine(target, "notifications", "list")["data"]
+        if holds(newest):
+            return newest
+        time.sleep(0.05)
+    raise AssertionError(f"expected another log within {SECONDS} s, found {newest}")

@@ -21,6 +21,7 @@ from flowloom.engine.v1 import (
     task_service_pb2,
 )
 from flowloom.history.v1 import history_service_pb2
+from flowloom.notify.v1 import delivery_pb2, notification_service_pb2
 
 from mesh.errors import FailedPrecondition, NotFound
 from mesh.testing.ports import free_port
@@ -195,6 +196,22 @@ def test_jobs_can_be_retried_executed_and_moved(flowloom: Run, scripted_mesh: Sc
     assert scripted_mesh.asked[0][1].retries == 3
 
 
+def test_notifications_are_listed_newest_first_resent_and_cancelled(flowloom: Run, scripted_mesh: ScriptedMesh) -> None:
+    scripted_mesh.answers["ListDeliveries"] = notification_service_pb2.ListDeliveriesResponse(
+        data=[delivery_pb2.Delivery(id="d1", error="451 not now")], total=1
+    )
+
+    listed = flowloom("notifications", "list", "--state", "failed", "--recipient", "ada")
+    results = [flowloom("notifications", word, "d1") for word in ("resend", "cancel")]
+
+    assert "451 not now" in listed.output
+    assert [result.exit_code for result in results] == [0, 0]
+    (_, asked), *changes = scripted_mesh.asked
+    assert (asked.state, asked.recipient, asked.order) == ("failed", "ada", "desc")
+    assert [name for name, _ in changes] == ["ResendDelivery", "CancelDelivery"]
+    assert all(request.delivery_id == "d1" and request.request_id for _, request in changes)
+
+
 def test_migrate_goes_to_another_version_of_the_same_key(flowloom: Run, scripted_mesh: ScriptedMesh) -> None:
     scripted_mesh.answers["GetProcessInstance"] = process_instance_pb2.ProcessInstance(process_definition_key="leave")
 
@@ -284,5 +301,8 @@ def test_not_found_keeps_its_reason(flowloom: Run, scripted_mesh: ScriptedMesh) 
 def test_help_names_every_command(flowloom: Run) -> None:
     result = flowloom("--help")
 
-    commands = "up serve demo deploy definitions start instances tasks claim complete message signal jobs migrate check"
+    commands = (
+        "up serve demo deploy definitions start instances tasks "
+        "claim complete message signal jobs notifications migrate check"
+    )
     assert [name for name in commands.split() if f" {name} " not in result.output] == []

@@ -86,3 +86,21 @@ def test_long_lists_are_cut() -> None:
 
     assert lines == ['{"id": 0}', '{"id": 1}', '{"id": 2}', '{"id": 3}', "... and 2 more"]
     assert abridged({"data": []}, ("id",)) == ["[]"]
+
+
+async def test_whoever_logs_in_sends_the_token_and_prints_a_variable() -> None:
+    edge = Edge(httpx.Response(200, json={"accessToken": "t0ken", "tokenType": "Bearer"}), page())
+
+    kermit = await edge.rest.login("kermit", "s3cret")
+    await kermit.get("/tasks", ())
+
+    assert b"s3cret" in edge.requests[0].content
+    assert edge.requests[1].headers["authorization"] == "Bearer t0ken"
+    printed = "\n".join(edge.printed)
+    assert "s3cret" not in printed
+    assert "t0ken" not in printed
+    assert '$ curl http://edge/tasks -H "Authorization: Bearer $KERMIT"' in printed
+
+
+def test_what_only_has_a_field_called_data_is_no_list() -> None:
+    assert abridged({"id": "s", "data": {"name": "x"}}, ("id",)) == ['{"id": "s"}']

@@ -32,7 +32,6 @@ def upgrade() -> None:
         sa.Column("definition_key", text(255), nullable=False),
         sa.Column("task_id", text(64), nullable=False),
         sa.Column("tenant_id", text(255), nullable=False),
-        sa.Column("request_id", text(128), nullable=True),
         sa.Column("owner", text(255), nullable=False),
         sa.Column("token", text(64), nullable=False),
         sa.Column("available_at", UtcDateTime(), nullable=False),
@@ -40,7 +39,6 @@ def upgrade() -> None:
         sa.Column("ended_at", UtcDateTime(), nullable=True),
         sa.Column("body", long_text(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_saga")),
-        sa.UniqueConstraint("request_id", name=op.f("uq_saga_request_id")),
         **OPTIONS,
     )
     for columns in INDEXES:

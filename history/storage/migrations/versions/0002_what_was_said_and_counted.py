@@ -279,7 +279,6 @@ def _others() -> None:
         sa.Column("number", sa.Integer(), nullable=False),
         sa.Column("kind", text(16), nullable=False),
         sa.Column("subject", text(64), nullable=False),
-        sa.Column("tenant_id", text(255), nullable=False),
         sa.Column("requested_by", text(255), nullable=False),
         sa.Column("erased_at", UtcDateTime(), nullable=False),
         sa.Column("counts", long_text(), nullable=False),
@@ -291,7 +290,6 @@ def _others() -> None:
         sa.Index("ix_erasure_number", "number", unique=True),
         sa.Index("ix_erasure_request_id", "request_id"),
         sa.Index("ix_erasure_subject", "subject"),
-        sa.Index("ix_erasure_tenant_id", "tenant_id"),
         **OPTIONS,
     )
     op.create_table(

@@ -164,6 +164,7 @@ def _tokens() -> None:
     op.create_table(
         "identity_answer",
         sa.Column("request", text(64), nullable=False),
+        sa.Column("about", text(64), nullable=False),
         sa.Column("user_id", text(255), nullable=False),
         sa.Column("answer", long_text(), nullable=False),
         sa.Column("answered_at", UtcDateTime(), nullable=False),

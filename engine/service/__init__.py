@@ -5,7 +5,7 @@ Everything is wired here, by constructor; nothing else of the engine knows more 
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from importlib.metadata import version
 from typing import Final, cast
@@ -43,30 +43,29 @@ from engine.app.relaying import Relay
 from engine.app.sagas.completion import Completions, Participants
 from engine.app.sagas.operations import SagaOperations
 from engine.app.sagas.orchestrator import Orchestrator
+from engine.app.sagas.ports import Performer
 from engine.app.sagas.settings import SagaSettings
+from engine.app.sagas.submissions import SubmissionSagas, SubmissionSteps
 from engine.app.signalling import Signalling
 from engine.app.standalone import TaskCommands
 from engine.app.starting import Starting
 from engine.app.task_remarks import TaskRemarks
 from engine.app.unit_of_work import UnitOfWork
 from engine.app.variable_changes import ExecutionVariables, TaskVariables
-from engine.app.writers import GroupCommitSettings
 from engine.bpmn.xml import ModelLimits
 from engine.effects.business_events import BusinessEvents, history_headers
 from engine.effects.events import encode_events
-from engine.effects.forms import FormsCallSettings, GrpcForms, Metadata
-from engine.effects.http_requests import HttpRequests, HttpSettings
+from engine.effects.forms import GrpcForms, Metadata
+from engine.effects.http_requests import HttpRequests
 from engine.effects.saga_participants import RpcParticipants
 from engine.effects.scripts import LANGUAGES, JavaScript, ScriptLimits
 from engine.jobs.executor import JobExecutor
-from engine.jobs.forms import FormSettling, SettlingSettings
+from engine.jobs.forms import FormSettling
 from engine.jobs.outside import OutsideWork
 from engine.jobs.pruning import OutboxPruning
 from engine.jobs.relaying import OutboxRelay
 from engine.jobs.sagas import SagaExecutor
-from engine.jobs.settings import JobSettings, RelaySettings
 from engine.kernel import registry as kernel_registry
-from engine.kernel.env import Limits
 from engine.rpc.batch_stream import StreamTerms
 from engine.rpc.context import CallersRights
 from engine.rpc.dead_letter_service import DeadLetterService
@@ -77,7 +76,9 @@ from engine.rpc.repository_service import RepositoryService
 from engine.rpc.runtime_service import RuntimeService
 from engine.rpc.saga_service import SagaService
 from engine.rpc.task_service import TaskService
-from engine.settings import DefinitionSettings, LimitSettings, ScriptSettings, StreamSettings, TaskSettings
+from engine.service.caching import cached_lists, shared_definitions
+from engine.service.settings import EngineSettings, command_limits
+from engine.settings import LimitSettings
 from engine.storage import migrate
 from engine.storage.codec import decode_value
 from engine.storage.comments import CommentRows
@@ -104,36 +105,20 @@ from mesh.bus.embedded import EmbeddedBus
 from mesh.bus.embedded_topics import EmbeddedTopics
 from mesh.bus.ports import DeadLetterDesk, EventBus
 from mesh.bus.sql import SqlDeadLetters
-from mesh.bus.topics import BUSINESS
+from mesh.bus.topics import BUSINESS, SAGA_PREFIX
+from mesh.cache.settings import CacheSettings
+from mesh.cache.two_level import Caches
 from mesh.clock import Clock
-from mesh.db.database import DatabaseSettings, open_database
+from mesh.db.database import open_database
 from mesh.errors import Unavailable
 from mesh.ids import IdSource, shard_of
 
 __all__ = ["EngineService", "EngineSettings", "FormsNeed"]
 
-WRITERS_ON_MYSQL: Final = 2
+WRITERS_ON_MYSQL: Final = 4
+"""Two for commands, two for what is done aside: due jobs, leases, sagas."""
 BUSINESS_GROUP: Final = "business"
 """The group that derives business events where there is no broker."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EngineSettings:
-    """The engine's settings, from FLOWLOOM_ENGINE_…; embedded on SQLite when nothing is set."""
-
-    database: DatabaseSettings = field(default_factory=DatabaseSettings)
-    commit: GroupCommitSettings = field(default_factory=GroupCommitSettings)
-    jobs: JobSettings = field(default_factory=JobSettings)
-    http: HttpSettings = field(default_factory=HttpSettings)
-    limits: LimitSettings = field(default_factory=LimitSettings)
-    scripts: ScriptSettings = field(default_factory=ScriptSettings)
-    definitions: DefinitionSettings = field(default_factory=DefinitionSettings)
-    streams: StreamSettings = field(default_factory=StreamSettings)
-    relay: RelaySettings = field(default_factory=RelaySettings)
-    tasks: TaskSettings = field(default_factory=TaskSettings)
-    sagas: SagaSettings = field(default_factory=SagaSettings)
-    forms: FormsCallSettings = field(default_factory=FormsCallSettings)
-    settling: SettlingSettings = field(default_factory=SettlingSettings)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -159,15 +144,18 @@ class EngineService:
         draining: asyncio.Event | None = None,
         ids: IdSource | None = None,
         groups: UserGroups | None = None,
+        caches: Caches | None = None,
         forms: FormsNeed | None = None,
         broker: EventBus | None = None,
     ) -> None:
         """Wire everything; nothing is opened yet. `draining` ends long streams when the server stops.
 
-        `groups` tells the groups of users who are not the caller; without it they are in none. Without `forms`, forms
-        are resources of deployments, and what is written into them are variables. `broker`: the bus between processes;
-        its owner stops it.
+        `groups` tells the groups of users who are not the caller; without it they are in none. `caches` are the
+        process's own; without them nothing is shared with other processes. Without `forms`, forms are resources of
+        deployments, and what is written into them are variables. `broker`: the bus between processes; its owner stops
+        it.
         """
+        caches = caches or Caches(CacheSettings(), alone=True)
         self._groups = groups or NoGroups()
         self._rights = CallersRights(tasks_restricted=settings.tasks.restricted)
         ids = ids or IdSource()
@@ -177,10 +165,12 @@ class EngineService:
         retention = timedelta(seconds=settings.jobs.request_retention_seconds)
         store = SqlRepository(self._database, now=clock.now, new_id=ids.root, retention=retention)
         kept = settings.definitions
+        self._shared = shared_definitions(caches, kept.kept_seconds, lambda: self._definitions.look_again())
         self._definitions = DefinitionCache(
             store,
             elements,
             DefinitionCacheLimits(definitions=kept.kept, seconds=kept.kept_seconds, fresh_seconds=kept.fresh_seconds),
+            shared=self._shared,
         )
         scripts = JavaScript(
             ScriptLimits(
@@ -189,7 +179,8 @@ class EngineService:
                 script_source_bytes=settings.scripts.source_bytes,
             )
         )
-        limits = settings.limits
+        self._participants = Participants()
+        owner = f"engine-{ids.root()}"
         world = World(
             definitions=self._definitions,
             scripts=scripts,
@@ -197,19 +188,9 @@ class EngineService:
             shard_of=shard_of,
             clock=clock,
             encode_events=encode_events,
-            limits=Limits(
-                steps=limits.steps,
-                loop_turns=limits.loop_turns,
-                variable_bytes=limits.variable_bytes,
-                call_depth=limits.call_depth,
-                job_retries=limits.job_retries,
-                retry_base_seconds=limits.retry_base_seconds,
-                retry_max_seconds=limits.retry_max_seconds,
-            ),
+            limits=command_limits(settings.limits),
+            completions=self._completions(settings.sagas, owner, ids),
         )
-        self._participants = Participants()
-        owner = f"engine-{ids.root()}"
-        world = replace(world, completions=self._completions(settings.sagas, owner, ids))
         self._commit = GroupCommit(
             lambda: SqlUnitOfWork(self._database),
             world,
@@ -221,16 +202,24 @@ class EngineService:
             self._database, self._definitions.compiled, clock, settings.database.readers, self._rights
         )
         self._wire_events(settings, clock, registry, broker)
+        self._open_tasks = cached_lists(settings.tasks, caches, self._queries, self._rights, ids.root)
         self.forms = GrpcForms(forms.channel, settings.forms, forms.credentials) if forms is not None else None
         self._terms = StreamTerms(window=settings.streams.in_flight, draining=draining or asyncio.Event())
         self._wire_repository(settings.limits, scripts, store, elements, clock, ids)
+        self._wire_sagas(settings.sagas, clock, ids, owner, manual=settings.jobs.manual_jobs)
         self._wire_runtime(settings, clock, ids, retention)
         self._wire_jobs(settings, clock, ids, elements)
-        self._wire_sagas(settings.sagas, clock, ids, owner, manual=settings.jobs.manual_jobs)
+        if self._open_tasks is not None:
+            self._commit.listen(self._open_tasks.committed)
         self._commit.listen(lambda _: self._outbox.wake())
         self._commit.listen(self._executor.on_committed)
         self._commit.listen(self._streams.on_committed)
         self._commit.listen(self._saga_executor.on_committed)
+
+    def _standalone_changed(self) -> None:
+        self._outbox.wake()
+        if self._open_tasks is not None:
+            self._open_tasks.changed_somehow()
 
     def _completions(self, settings: SagaSettings, owner: str, ids: IdSource) -> Completions:
         # The orchestrator is wired later; until it is there nothing is committed.
@@ -245,11 +234,10 @@ class EngineService:
     def _wire_sagas(self, settings: SagaSettings, clock: Clock, ids: IdSource, owner: str, *, manual: bool) -> None:
         store = SqlSagas(self._commit.transact, encode_events=encode_events, new_id=ids.root, now=clock.now)
         self._saga_rpc = RpcParticipants()
+        self._performers: dict[str, Performer] = {}
         self.orchestrator = Orchestrator(
             store=store,
-            commands=self._commit,
-            builders={},
-            performers={},
+            performers=self._performers,
             remote=self._saga_rpc,
             now=clock.now,
             new_id=ids.root,
@@ -290,6 +278,11 @@ class EngineService:
             self._outbox,
             {name: EmbeddedBus(name, business_reader(database, name), offsets, clock=clock) for name in BUSINESS},
             self._begin_relay,
+            lambda topic: (
+                EmbeddedBus(topic, business_reader(database, topic), offsets, clock=clock)
+                if topic.startswith(SAGA_PREFIX)
+                else None
+            ),
         )
         self.bus: EventBus = broker or own
         self._relay = OutboxRelay(
@@ -355,7 +348,7 @@ class EngineService:
         self._commit.listen(starting.committed)
         writes = SmallWrites(self._database, clock, retention)
         standalone = StandaloneTaskRows(writes, ids, clock.now, encode_events)
-        commands = TaskCommands(asked, AskedStandaloneTasks(standalone, self._rights), self._outbox.wake)
+        commands = TaskCommands(asked, AskedStandaloneTasks(standalone, self._rights), self._standalone_changed)
         submissions = self._wire_forms(settings, starting, commands, clock, ids)
         self._runtime = RuntimeService(
             starting,
@@ -375,6 +368,7 @@ class EngineService:
             self._terms,
             self._groups,
             submissions,
+            self._open_tasks,
         )
 
     def _wire_forms(
@@ -391,9 +385,12 @@ class EngineService:
             starting,
             self._definitions,
             compiled,
+            SubmissionSagas(self.orchestrator, clock.now),
             now=clock.now,
             new_id=ids.root,
         )
+        if self.forms is not None:
+            self._performers["forms"] = SubmissionSteps(self.forms, submissions.was_committed)
         self.settling: FormSettling | None = None
         if self.forms is not None:
             self.settling = FormSettling(
@@ -455,6 +452,7 @@ class EngineService:
         """Bring the tables up to date, then start the writers and the executor. Raises the errors of the database."""
         await asyncio.to_thread(migrate.upgrade, self._database)
         self._migrated = True
+        self._shared.start()
         await asyncio.to_thread(self._definitions.warm)
         await self._commit.start()
         self._executor.start()
@@ -496,6 +494,7 @@ class EngineService:
 
     async def stop(self) -> None:
         """End in good order: what is under way is finished, what waits is carried out."""
+        self._shared.stop()
         if self.settling is not None:
             await self.settling.stop()
         await self._pruning.stop()

@@ -1,0 +1,76 @@
+"""The stream as history reads it: one subscription at a time, whose handler can be changed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+from typing import Final
+
+from history.effects.consumer import Consumer, Record
+from history.settings import HistorySettings
+from mesh.bus.ports import DeadLetters, EventBus, Position, Subscription
+from mesh.errors import Unavailable
+
+LOOK_SECONDS: Final = 0.02
+"""How often it is looked whether all was read; the bus tells nobody."""
+
+
+class StreamFeed:
+    """A `history.app.rebuilding.Feed`."""
+
+    def __init__(
+        self,
+        bus: EventBus,
+        dead_letters: DeadLetters,
+        settings: HistorySettings,
+        applied_sequence: Callable[[], Awaitable[int]],
+    ) -> None:
+        """`applied_sequence` tells the highest sequence whose effects history has."""
+        self._bus = bus
+        self._dead_letters = dead_letters
+        self._settings = settings
+        self._applied_sequence = applied_sequence
+        self._consumer: Consumer | None = None
+        self._subscription: Subscription | None = None
+
+    async def read_with(self, record: Record, *, from_start: bool) -> None:
+        """End the present reading and begin another one. Raises Unavailable."""
+        await self.stop()
+        self._consumer = Consumer(record)
+        self._subscription = await self._bus.subscribe(
+            self._settings.topic,
+            self._settings.group,
+            self._consumer,
+            self._dead_letters,
+            self._settings.bus,
+            applied_sequence=0 if from_start else await self._applied_sequence(),
+        )
+
+    async def caught_up(self) -> None:
+        """Return once everything that is in the stream now was read and handled. Raises Unavailable."""
+        while (position := await self.position()).behind > 0:  # noqa: ASYNC110 - there is no event to wait for
+            await asyncio.sleep(LOOK_SECONDS)
+        await self.running.wait_until(position.seen_sequence)
+
+    async def stop(self) -> None:
+        """Let the batch under way end, and take no more."""
+        if self._subscription is not None:
+            subscription, self._subscription = self._subscription, None
+            await subscription.stop()
+
+    @property
+    def running(self) -> Subscription:
+        """The present reading. Raises Unavailable without."""
+        if self._subscription is None:
+            raise Unavailable("history-not-started", "expected history to be at work, found it not started")
+        return self._subscription
+
+    async def position(self) -> Position:
+        """Where history stands on the bus. Raises Unavailable."""
+        return await self.running.position()
+
+    @property
+    def last_at(self) -> datetime | None:
+        """When the last message that was taken happened; None before the first."""
+        return None if self._consumer is None else self._consumer.last_at
