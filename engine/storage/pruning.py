@@ -16,7 +16,9 @@ RELAY: Final = "relay"
 
 _READ_BY_ALL: Final = Sql("SELECT MIN(sequence) FROM bus_offset WHERE `partition` = 0 AND consumer_group <> ?")
 _SHIPPED: Final = Sql("SELECT MIN(sequence) FROM bus_offset WHERE `partition` = 0 AND consumer_group = ?")
-_OLD_EVENTS: Final = Sql("SELECT position, occurred_at FROM business_event WHERE position > ? ORDER BY position LIMIT ?")
+_OLD_EVENTS: Final = Sql(
+    "SELECT position, occurred_at FROM business_event WHERE position > ? ORDER BY position LIMIT ?"
+)
 _DELETE_EVENTS: Final = Sql("DELETE FROM business_event WHERE position IN ?*")
 # The oldest rows come first by key, so neither statement looks at more than it takes.
 _OLDEST: Final = Sql("SELECT sequence, created_at FROM outbox WHERE sequence <= ? ORDER BY sequence LIMIT ?")
