@@ -14,6 +14,7 @@ from flowloom.engine.v1.management_service_pb2_grpc import ManagementServiceStub
 from flowloom.engine.v1.repository_service_pb2_grpc import RepositoryServiceStub
 from flowloom.engine.v1.runtime_service_pb2_grpc import RuntimeServiceStub
 from flowloom.engine.v1.task_service_pb2_grpc import TaskServiceStub
+from flowloom.events.v1.dead_letter_service_pb2_grpc import DeadLetterServiceStub
 from flowloom.forms.v1.form_repository_service_pb2_grpc import FormRepositoryServiceStub
 from flowloom.history.v1.history_service_pb2_grpc import HistoryServiceStub
 from flowloom.notify.v1.notification_service_pb2_grpc import NotificationServiceStub
@@ -47,6 +48,7 @@ class Mesh:
     management: ManagementServiceStub
     history: HistoryServiceStub
     notifications: NotificationServiceStub
+    dead_letters: DeadLetterServiceStub
     forms: FormRepositoryServiceStub
 
 
@@ -116,6 +118,7 @@ async def _within(target: str, call: Callable[[Mesh], Awaitable[T]]) -> T:
                 management=ManagementServiceStub(channel),
                 history=HistoryServiceStub(channel),
                 notifications=NotificationServiceStub(channel),
+                dead_letters=DeadLetterServiceStub(channel),
                 forms=FormRepositoryServiceStub(channel),
             )
         )
