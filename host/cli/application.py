@@ -16,6 +16,7 @@ from host.cli import (
     demo,
     deploy,
     forms,
+    history,
     instances,
     jobs,
     login,
@@ -63,6 +64,7 @@ app.command("complete", rich_help_panel=PEOPLE)(complete.complete)
 app.add_typer(forms.app, name="forms", rich_help_panel=PROCESSES)
 app.add_typer(jobs.app, name="jobs", rich_help_panel=OPERATIONS)
 app.add_typer(notifications.app, name="notifications", rich_help_panel=OPERATIONS)
+app.add_typer(history.app, name="history", rich_help_panel=OPERATIONS)
 app.command("migrate", rich_help_panel=OPERATIONS)(migrate.migrate)
 app.command("check", rich_help_panel=OPERATIONS)(check.check)
 

@@ -15,7 +15,12 @@ from flowloom.engine.v1.repository_service_pb2_grpc import RepositoryServiceStub
 from flowloom.engine.v1.runtime_service_pb2_grpc import RuntimeServiceStub
 from flowloom.engine.v1.task_service_pb2_grpc import TaskServiceStub
 from flowloom.forms.v1.form_repository_service_pb2_grpc import FormRepositoryServiceStub
+from flowloom.history.v1.archive_service_pb2_grpc import ArchiveServiceStub
+from flowloom.history.v1.erasure_service_pb2_grpc import ErasureServiceStub
 from flowloom.history.v1.history_service_pb2_grpc import HistoryServiceStub
+from flowloom.history.v1.rebuild_service_pb2_grpc import RebuildServiceStub
+from flowloom.history.v1.search_service_pb2_grpc import SearchServiceStub
+from flowloom.history.v1.statistics_service_pb2_grpc import StatisticsServiceStub
 from flowloom.notify.v1.notification_service_pb2_grpc import NotificationServiceStub
 
 from host.cli import sessions
@@ -46,6 +51,11 @@ class Mesh:
     tasks: TaskServiceStub
     management: ManagementServiceStub
     history: HistoryServiceStub
+    statistics: StatisticsServiceStub
+    search: SearchServiceStub
+    archive: ArchiveServiceStub
+    erasures: ErasureServiceStub
+    rebuilds: RebuildServiceStub
     notifications: NotificationServiceStub
     forms: FormRepositoryServiceStub
 
@@ -115,6 +125,11 @@ async def _within(target: str, call: Callable[[Mesh], Awaitable[T]]) -> T:
                 tasks=TaskServiceStub(channel),
                 management=ManagementServiceStub(channel),
                 history=HistoryServiceStub(channel),
+                statistics=StatisticsServiceStub(channel),
+                search=SearchServiceStub(channel),
+                archive=ArchiveServiceStub(channel),
+                erasures=ErasureServiceStub(channel),
+                rebuilds=RebuildServiceStub(channel),
                 notifications=NotificationServiceStub(channel),
                 forms=FormRepositoryServiceStub(channel),
             )

@@ -3,7 +3,7 @@
 import sys
 import time
 
-from tests.bench import access, caches, edge, edge_access, group_commit, growth, jobs, kernel, memory
+from tests.bench import access, caches, edge, edge_access, group_commit, growth, history, jobs, kernel, memory
 
 BENCHES = {
     "kernel": kernel.run,
@@ -13,6 +13,7 @@ BENCHES = {
     "caches": caches.run,
     "edge": edge.run,
     "edge-access": edge_access.run,
+    "history": history.run,
     "memory": memory.run,
     "growth": growth.run,
 }
