@@ -15,6 +15,7 @@ from flowloom.engine.v1 import (
     runtime_service_pb2,
     task_service_pb2,
 )
+from flowloom.forms.v1 import form_repository_service_pb2, form_service_pb2
 from flowloom.history.v1 import history_service_pb2
 from flowloom.notify.v1 import notification_service_pb2
 from google.protobuf import message_factory
@@ -34,6 +35,8 @@ METHODS: Mapping[str, MethodDescriptor] = {
         repository_service_pb2,
         runtime_service_pb2,
         task_service_pb2,
+        form_repository_service_pb2,
+        form_service_pb2,
         history_service_pb2,
         notification_service_pb2,
     )
