@@ -13,6 +13,7 @@ import typer
 from flowloom.engine.v1.management_service_pb2_grpc import ManagementServiceStub
 from flowloom.engine.v1.repository_service_pb2_grpc import RepositoryServiceStub
 from flowloom.engine.v1.runtime_service_pb2_grpc import RuntimeServiceStub
+from flowloom.engine.v1.saga_service_pb2_grpc import SagaServiceStub
 from flowloom.engine.v1.task_service_pb2_grpc import TaskServiceStub
 from flowloom.forms.v1.form_repository_service_pb2_grpc import FormRepositoryServiceStub
 from flowloom.history.v1.history_service_pb2_grpc import HistoryServiceStub
@@ -45,6 +46,7 @@ class Mesh:
     runtime: RuntimeServiceStub
     tasks: TaskServiceStub
     management: ManagementServiceStub
+    sagas: SagaServiceStub
     history: HistoryServiceStub
     notifications: NotificationServiceStub
     forms: FormRepositoryServiceStub
@@ -114,6 +116,7 @@ async def _within(target: str, call: Callable[[Mesh], Awaitable[T]]) -> T:
                 runtime=RuntimeServiceStub(channel),
                 tasks=TaskServiceStub(channel),
                 management=ManagementServiceStub(channel),
+                sagas=SagaServiceStub(channel),
                 history=HistoryServiceStub(channel),
                 notifications=NotificationServiceStub(channel),
                 forms=FormRepositoryServiceStub(channel),

@@ -13,6 +13,7 @@ from flowloom.engine.v1 import (
     management_service_pb2,
     repository_service_pb2,
     runtime_service_pb2,
+    saga_service_pb2,
     task_service_pb2,
 )
 from flowloom.forms.v1 import form_repository_service_pb2, form_service_pb2
@@ -34,6 +35,7 @@ METHODS: Mapping[str, MethodDescriptor] = {
         management_service_pb2,
         repository_service_pb2,
         runtime_service_pb2,
+        saga_service_pb2,
         task_service_pb2,
         form_repository_service_pb2,
         form_service_pb2,
