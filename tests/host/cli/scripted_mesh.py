@@ -16,6 +16,7 @@ from flowloom.engine.v1 import (
     saga_service_pb2,
     task_service_pb2,
 )
+from flowloom.events.v1 import dead_letter_service_pb2
 from flowloom.forms.v1 import form_repository_service_pb2, form_service_pb2
 from flowloom.history.v1 import history_service_pb2
 from flowloom.notify.v1 import notification_service_pb2
@@ -41,6 +42,7 @@ METHODS: Mapping[str, MethodDescriptor] = {
         form_service_pb2,
         history_service_pb2,
         notification_service_pb2,
+        dead_letter_service_pb2,
     )
     for service in module.DESCRIPTOR.services_by_name.values()
     for method in service.methods
