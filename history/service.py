@@ -29,11 +29,13 @@ from sqlalchemy import func, select
 from history.app.archiving import Archive
 from history.app.deleting import Deleting
 from history.app.erasing import Erasing
+from history.app.indexing import Indexer
 from history.app.rebuilding import Rebuilding
 from history.app.recording import Recorder
 from history.app.searching import Searching
 from history.app.statistics import Statistics
-from history.effects.feed import StreamFeed
+from history.effects.feed import SearchFeed, StreamFeed
+from history.effects.opensearch import OpenSearchIndex
 from history.effects.parquet import ParquetFiles
 from history.jobs.archiving import Archiving
 from history.jobs.lag import LagGauge
@@ -50,6 +52,7 @@ from history.storage import migrate, tables
 from history.storage.archive import ArchiveRows
 from history.storage.comments import CommentStore
 from history.storage.erasure import ErasureRows
+from history.storage.gate import ErasedGate
 from history.storage.log_queries import LogAnswers
 from history.storage.queries import Queries
 from history.storage.rebuild import RebuildRows
@@ -96,30 +99,37 @@ class HistoryService:
         self._database = open_database(settings.database)
         clock = self._clock = clock or SystemClock()
         ids = IdSource()
-        self._store = Store(self._database, clock)
+        engine = OpenSearchIndex(settings.search) if settings.search.url else None
+        self._engine = engine
+        with_terms = engine is None
+        self._store = Store(self._database, clock, with_terms=with_terms)
         self.recorder = Recorder(self._store)
         self.dead_letters = SqlDeadLetters(self._database, tables.dead_letter, settings.group)
         queries = Queries(self._database)
-        self._servicer = HistoryServicer(queries, Deleting(self._store))
+        self._servicer = HistoryServicer(queries, Deleting(self._store, engine))
         self._logs = HistoryLogServicer(queries, LogAnswers(self._database), CommentStore(self._store, clock, ids))
         self._statistics = StatisticsServicer(Statistics(StatisticsAnswers(self._database), clock))
-        self._search = SearchServicer(Searching(TermIndex(self._database), queries))
+        self._search = SearchServicer(Searching(engine or TermIndex(self._database), queries))
         self.archive = Archive(
-            ArchiveRows(self._store, self._database, clock, with_terms=True),
+            ArchiveRows(self._store, self._database, clock, with_terms=with_terms),
             ParquetFiles(settings.archive) if settings.archive.url else None,
             clock,
             ids,
             instances_per_file=settings.archive.instances_per_file,
             orphan_seconds=settings.archive.orphan_seconds,
+            search=engine,
         )
         self._archive = ArchiveServicer(self.archive, clock)
         self._archiving = Archiving(self.archive, settings.archive.look_seconds)
-        erasures = ErasureRows(self._store, self._database, clock, settings.erasure_key, with_terms=True)
-        self._erasures = ErasureServicer(Erasing(erasures, self.archive, clock, ids, key=settings.erasure_key))
+        erasures = ErasureRows(self._store, self._database, clock, settings.erasure_key, with_terms=with_terms)
+        self._erasures = ErasureServicer(
+            Erasing(erasures, self.archive, clock, ids, key=settings.erasure_key, search=engine)
+        )
         self._feed = StreamFeed(bus, self.dead_letters, settings, self._applied_sequence)
         rebuilds = RebuildRows(self._store, self._database, clock, settings.group)
         self._rebuilding = Rebuilding(rebuilds, self._feed, self.recorder.record, clock, ids)
         self._rebuilds = RebuildServicer(self._rebuilding, self._measure)
+        self._search_feed = self._feed_of_engine(engine, bus) if engine is not None else None
         self._lag = LagGauge(self._measure, settings.lag_interval_seconds, registry)
 
     def add_to(self, server: grpc.aio.Server) -> None:
@@ -139,6 +149,8 @@ class HistoryService:
         """
         await self._migrate()
         await self._rebuilding.begin_reading()
+        if self._search_feed is not None:
+            await self._search_feed.begin()
         self._lag.start()
         self._archiving.start()
 
@@ -148,6 +160,10 @@ class HistoryService:
         await self._archiving.stop()
         await self._rebuilding.stop()
         await self._feed.stop()
+        if self._search_feed is not None:
+            await self._search_feed.stop()
+        if self._engine is not None:
+            self._engine.close()
         await self._store.close()
         self._database.close()
 
@@ -171,6 +187,18 @@ class HistoryService:
     async def lag(self) -> int:
         """Measure how many messages history is behind, and set the gauges."""
         return await self._lag.measure()
+
+    def _feed_of_engine(self, engine: OpenSearchIndex, bus: EventBus) -> SearchFeed:
+        """A second reader of the stream, with an offset of its own: the engine's absence holds nothing else up."""
+        group = f"{self._settings.group}-search"
+        letters = SqlDeadLetters(self._database, tables.dead_letter, group)
+        indexer = Indexer(ErasedGate(self._store, self._database), engine)
+        return SearchFeed(bus, letters, self._settings, group, indexer.index)
+
+    async def search_caught_up(self) -> None:
+        """Return once the search engine has all that is in the stream now; at once where there is none."""
+        if self._search_feed is not None:
+            await self._search_feed.caught_up()
 
     async def _measure(self) -> Behind:
         position = await self.position()

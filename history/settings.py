@@ -34,6 +34,18 @@ class ArchiveSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SearchSettings:
+    """A search engine beside the database; without one, the database is searched."""
+
+    url: str = setting("", doc="OpenSearch or Elasticsearch, such as https://search:9200; empty: the database.")
+    index: str = setting("flowloom-history", doc="The name of the index.")
+    user: str = setting("", doc="Who history is there; empty: nobody.")
+    password: str = setting("", doc="The user's password.", secret=True)
+    ca_file: str = setting("", doc="Certificates that are trusted; empty: the system's.")
+    timeout_seconds: float = setting(10.0, doc="How long an answer may take.", minimum=0.1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class HistorySettings:
     """Complete and working when nothing is set."""
 
@@ -43,5 +55,6 @@ class HistorySettings:
     group: str = setting("history", doc="The consumer group: the name under which the bus remembers the offset.")
     migrate: bool = setting(True, doc="Bring the tables up to date at the start.")
     erasure_key: str = setting("", doc="Signs the proofs of erasures; empty: they are hashed only.", secret=True)
+    search: SearchSettings = field(default_factory=SearchSettings)
     archive: ArchiveSettings = field(default_factory=ArchiveSettings)
     lag_interval_seconds: float = setting(5.0, doc="How often the lag behind the engine is measured.", minimum=0.1)

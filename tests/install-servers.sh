@@ -3,19 +3,23 @@
 set -eu
 
 here=$(dirname "$0")
+fetch_jars() {
+    sh "$here/kafka/install.sh" "${PYTHON:-python3}"
+    sh "$here/opensearch/install.sh"
+}
 missing=""
 [ -x /usr/sbin/mariadbd ] || command -v mariadbd >/dev/null 2>&1 || missing="$missing mariadb-server"
 command -v redis-server >/dev/null 2>&1 || missing="$missing redis-server"
-# Apache Kafka runs on Java; Maven fetches its jars.
-command -v java >/dev/null 2>&1 || missing="$missing default-jre-headless"
+# Apache Kafka and OpenSearch run on Java; Maven fetches their jars, and a class that starts OpenSearch is compiled.
+command -v javac >/dev/null 2>&1 || missing="$missing default-jdk-headless"
 command -v mvn >/dev/null 2>&1 || missing="$missing maven"
 if [ -z "$missing" ]; then
-    sh "$here/kafka/install.sh" "${PYTHON:-python3}"
+    fetch_jars
     exit 0
 fi
 if [ "$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null 2>&1; then
     echo "==> cannot install$missing (that needs root and apt): the tests that use them will not run, and say so"
-    sh "$here/kafka/install.sh" "${PYTHON:-python3}"
+    fetch_jars
     exit 0
 fi
 echo "==> installing$missing from Debian's packages (no service is started; the tests start their own)"
@@ -24,4 +28,4 @@ export DEBIAN_FRONTEND=noninteractive
 apt-get update -qq
 [ -e /usr/sbin/policy-rc.d ] || { printf '#!/bin/sh\nexit 101\n' >/usr/sbin/policy-rc.d; chmod +x /usr/sbin/policy-rc.d; }
 apt-get install -y -qq --no-install-recommends $missing >/dev/null
-sh "$here/kafka/install.sh" "${PYTHON:-python3}"
+fetch_jars

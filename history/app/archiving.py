@@ -17,6 +17,7 @@ import msgspec
 from history.app.queries import Scope
 from history.app.searching import SearchWriter
 from history.model.archive import ArchivedInstance, Kept, Policy, StoredRow, WrittenFile
+from history.model.search import SearchEntry
 from mesh.clock import Clock
 from mesh.errors import FailedPrecondition, InvalidArgument, NotFound
 from mesh.ids import IdSource
@@ -120,6 +121,10 @@ class ArchiveStore(Protocol):
 
     def kept(self, rows: Sequence[StoredRow]) -> Kept:
         """The records that these rows are. Blocks only as long as reading them takes."""
+        ...
+
+    def entries(self, rows: Sequence[StoredRow]) -> Sequence[SearchEntry]:
+        """What of these rows can be searched. Blocks only as long as reading them takes."""
         ...
 
     def first_run(self, request_id: str) -> Awaitable[RunResult | None]:
@@ -249,6 +254,8 @@ class Archive:
         rows = await self.files.read(found.file, found.root_id)
         if not await self.store.restore(found.root_id, rows, request_id):
             raise not_archived(instance_id)
+        if self._search is not None:
+            await self._search.write(self.store.entries(rows))
         return sorted(row.instance_id for row in rows if row.is_instance)
 
     async def set_policy(self, policy: Policy, request_id: str) -> Policy:

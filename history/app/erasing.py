@@ -52,6 +52,13 @@ class Rewritten(msgspec.Struct, frozen=True, kw_only=True):
     gone: tuple[str, ...] = ()
 
 
+class Erased(msgspec.Struct, frozen=True, kw_only=True):
+    """A proof, and the texts (owner and field) that are others or gone now."""
+
+    proof: Erasure
+    texts: tuple[tuple[str, str], ...] = ()
+
+
 class ErasureStore(Protocol):
     """The database's side. Raises Unavailable."""
 
@@ -73,7 +80,7 @@ class ErasureStore(Protocol):
 
     def erase_person(
         self, wish: PersonWish, replacement: str, files: Sequence[str], rewritten: Sequence[Rewritten], erasure_id: str
-    ) -> Awaitable[Erasure | None]:
+    ) -> Awaitable[Erased | None]:
         """Erase and prove, in one transaction; None, and nothing, if the archive has other files by now."""
         ...
 
@@ -85,7 +92,7 @@ class ErasureStore(Protocol):
         rewritten: Sequence[Rewritten],
         erasure_id: str,
         request_id: str,
-    ) -> Awaitable[Erasure | None]:
+    ) -> Awaitable[Erased | None]:
         """Likewise. Raises FailedPrecondition while something of the tenant is open."""
         ...
 
@@ -146,7 +153,9 @@ class Erasing:
                 erased = await self.store.erase_person(wish, replacement, files, rewritten, self._ids.root())
                 await self._drop(rewritten, erased)
                 if erased is not None:
-                    return erased
+                    if self._search is not None and erased.texts:
+                        await self._search.forget_texts(erased.texts)
+                    return erased.proof
         raise _busy()
 
     async def tenant(self, tenant_id: str, requested_by: str, request_id: str) -> Erasure:
@@ -169,7 +178,7 @@ class Erasing:
                 if erased is not None:
                     if self._search is not None:
                         await self._search.forget_tenant(tenant_id)
-                    return erased
+                    return erased.proof
         raise _busy()
 
     async def verify(self) -> tuple[bool, int, str]:
@@ -206,7 +215,7 @@ class Erasing:
         gone = {row.instance_id for row in rows} - {row.instance_id for row in kept}
         return Rewritten(former=name, present=present, changed=changed, deleted=deleted, gone=tuple(sorted(gone)))
 
-    async def _drop(self, rewritten: Sequence[Rewritten], erased: Erasure | None) -> None:
+    async def _drop(self, rewritten: Sequence[Rewritten], erased: Erased | None) -> None:
         """Delete the former files, or, if nothing was erased, the new ones."""
         for one in rewritten:
             if erased is not None:

@@ -11,6 +11,8 @@ from datetime import datetime
 from types import MappingProxyType
 from typing import Any, Final
 
+import msgspec
+
 from history.app import task_logging
 from history.app.batches import Changes, Loaded
 from history.app.counting import Counting
@@ -70,6 +72,10 @@ class Projection:
         for happening in command.happenings:
             _HANDLERS[type(happening)](self, happening)
         for entry in entries_of(command):
+            instance = self._loaded.instances.get(entry.instance_id)
+            if instance is not None and instance.tenant_id != entry.tenant_id:
+                # A called instance can be of another tenant than the command.
+                entry = msgspec.structs.replace(entry, tenant_id=instance.tenant_id)
             self._entries[entry.owner_id, entry.field] = entry
         return True
 

@@ -74,3 +74,37 @@ class StreamFeed:
     def last_at(self) -> datetime | None:
         """When the last message that was taken happened; None before the first."""
         return None if self._consumer is None else self._consumer.last_at
+
+
+class SearchFeed:
+    """The stream as the search engine reads it: a group of its own."""
+
+    def __init__(
+        self, bus: EventBus, dead_letters: DeadLetters, settings: HistorySettings, group: str, record: Record
+    ) -> None:
+        self._bus = bus
+        self._dead_letters = dead_letters
+        self._settings = settings
+        self._group = group
+        self._record = record
+        self._subscription: Subscription | None = None
+
+    async def begin(self) -> None:
+        """Begin to read, from the group's offset. Raises Unavailable."""
+        self._subscription = await self._bus.subscribe(
+            self._settings.topic, self._group, Consumer(self._record), self._dead_letters, self._settings.bus
+        )
+
+    async def caught_up(self) -> None:
+        """Return once everything that is in the stream now was indexed."""
+        if self._subscription is None:
+            raise Unavailable("history-not-started", "expected history to be at work, found it not started")
+        while (position := await self._subscription.position()).behind > 0:  # noqa: ASYNC110 - no event to wait for
+            await asyncio.sleep(LOOK_SECONDS)
+        await self._subscription.wait_until(position.seen_sequence)
+
+    async def stop(self) -> None:
+        """Let the batch under way end, and take no more."""
+        if self._subscription is not None:
+            subscription, self._subscription = self._subscription, None
+            await subscription.stop()

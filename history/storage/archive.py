@@ -30,6 +30,8 @@ _file: Final = archive_tables.archive_file.c
 _archived: Final = archive_tables.archived_instance.c
 _instance: Final = tables.process_instance.c
 
+RESTORED_VERSION: Final = 1 << 62
+"""Of texts that came back: above all versions that a search engine may still remember; they change no more."""
 POLICIES: Final = Sorting(
     name="archive-policies",
     columns={"definitionKey": _policy.definition_key},
@@ -229,6 +231,10 @@ class ArchiveRows:
         """The records that these rows are."""
         return trees.kept(rows)
 
+    def entries(self, rows: Sequence[StoredRow]) -> Sequence[SearchEntry]:
+        """What of these rows can be searched."""
+        return entries_of(rows)
+
     async def first_run(self, request_id: str) -> RunResult | None:
         """What the run of that request moved; None if it is not known."""
         reply = await self._first_reply(request_id)
@@ -301,7 +307,7 @@ def entries_of(rows: Sequence[StoredRow]) -> list[SearchEntry]:
                 root_id=row.root_id,
                 tenant_id=str(v["tenant_id"]),
                 text=text,
-                version=0,
+                version=RESTORED_VERSION,
             )
             for field, text in texts
             if text

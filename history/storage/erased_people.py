@@ -131,19 +131,26 @@ def sums_of_person(writer: Writer, user_id: str, replacement: str, counts: dict[
 
 def words_of_changed(changed: Sequence[StoredRow]) -> list[Statement]:
     """The words of changed variables anew; of a value that is gone, none."""
-    variables = [row for row in changed if row.table == "historic_variable"]
-    keys = sorted(
-        {
-            (str(row.values["task_id"] or row.values["execution_id"]), VARIABLE + str(row.values["name"]))
-            for row in variables
-        }
-    )
+    keys = texts_of(changed)
     if not keys:
         return []
+    variables = [row for row in changed if row.table == "historic_variable"]
     return [DROP_TERMS.of(keys), *term_statements(entries_of(variables))]
 
 
+def texts_of(changed: Sequence[StoredRow]) -> list[tuple[str, str]]:
+    """Owner and field of the changed texts that can be searched."""
+    return sorted(
+        {
+            (str(row.values["task_id"] or row.values["execution_id"]), VARIABLE + str(row.values["name"]))
+            for row in changed
+            if row.table == "historic_variable"
+        }
+    )
+
+
 def check_parked(writer: Writer, user_id: str) -> None:
+    """Raise FailedPrecondition if a parked message speaks of the person: it could not be made to forget."""
     held = [row[0] for row in writer.run([_PARKED.of()])[0].rows if user_id.encode() in row[1]]
     if held:
         raise FailedPrecondition(

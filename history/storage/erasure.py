@@ -8,7 +8,7 @@ from typing import Any, Final
 import msgspec
 from sqlalchemy import Connection, Select, select
 
-from history.app.erasing import PersonWish, Rewritten, erased_row
+from history.app.erasing import Erased, PersonWish, Rewritten, erased_row
 from history.model.erasure import PERSON, TENANT, Erasure, Rows
 from history.model.ids import person_digest, tenant_digest
 from history.storage import (
@@ -22,6 +22,7 @@ from history.storage.erased_people import (
     hangs_at,
     rows_of_person,
     sums_of_person,
+    texts_of,
     words_of_changed,
 )
 from history.storage.erased_tenants import check_over, drop_tenant
@@ -113,21 +114,21 @@ class ErasureRows:
 
     async def erase_person(
         self, wish: PersonWish, replacement: str, files: Sequence[str], rewritten: Sequence[Rewritten], erasure_id: str
-    ) -> Erasure | None:
+    ) -> Erased | None:
         """Erase and prove, in one transaction; None, and nothing, if the archive has other files by now."""
 
-        def run() -> Erasure | None:
+        def run() -> Erased | None:
             writer = self._store.writer
             if [row[0] for row in writer.run([_FILES.of()])[0].rows] != list(files):
                 writer.rollback()
                 return None
             check_parked(writer, wish.user_id)
             counts: dict[str, Rows] = {}
-            packet = self._person_packet(writer, wish, replacement, counts)
+            packet, texts = self._person_packet(writer, wish, replacement, counts)
             packet += _files_packet(writer, rewritten, counts, self._now())
             proof = self._proof(writer, erasure_id, PERSON, wish.user_id, wish.requested_by, counts)
             writer.run([*packet, _proof_statement(proof, wish.request_id), COMMIT])
-            return proof
+            return Erased(proof=proof, texts=texts)
 
         return await self._store.in_thread(run)
 
@@ -139,10 +140,10 @@ class ErasureRows:
         rewritten: Sequence[Rewritten],
         erasure_id: str,
         request_id: str,
-    ) -> Erasure | None:
+    ) -> Erased | None:
         """Delete all of a tenant and prove it, in one transaction; None if the archive has other files by now."""
 
-        def run() -> Erasure | None:
+        def run() -> Erased | None:
             writer = self._store.writer
             if [row[0] for row in writer.run([_FILES.of()])[0].rows] != list(files):
                 writer.rollback()
@@ -153,14 +154,14 @@ class ErasureRows:
             packet = _files_packet(writer, rewritten, counts, now)
             proof = self._proof(writer, erasure_id, TENANT, tenant_id, requested_by, counts)
             writer.run([*packet, _proof_statement(proof, request_id), COMMIT])
-            return proof
+            return Erased(proof=proof)
 
         return await self._store.in_thread(run)
 
     def _person_packet(
         self, writer: Writer, wish: PersonWish, replacement: str, counts: dict[str, Rows]
-    ) -> list[Statement]:
-        """What changes for a person, with the counts of rows."""
+    ) -> tuple[list[Statement], tuple[tuple[str, str], ...]]:
+        """What changes for a person, with the counts of rows; and the texts that change."""
         user_id, now = wish.user_id, self._now()
         rows, links, involved = rows_of_person(writer, wish)
         erased = [
@@ -196,7 +197,7 @@ class ErasureRows:
         if self._with_terms:
             packet += words_of_changed(changed)
         packet += sums_of_person(writer, user_id, replacement, counts)
-        return packet
+        return packet, tuple(texts_of(changed))
 
     def _proof(
         self,

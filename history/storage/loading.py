@@ -49,11 +49,11 @@ def load(writer: Writer, wants: Wanted) -> Loaded:
     for take, result in zip(takers, writer.run(packet), strict=True):
         take(result)
     if erasures[0]:
-        _load_erased(writer, wants, loaded)
+        load_erased(writer, wants, loaded)
     return loaded
 
 
-def _load_erased(writer: Writer, wants: Wanted, loaded: Loaded) -> None:
+def load_erased(writer: Writer, wants: Wanted, loaded: Loaded) -> None:
     """Who and what of the batch was erased. Only where anything ever was: it costs a round trip and a digest a text."""
     digests = {person_digest(text): text for text in wants.people}
     tenants = {tenant_digest(tenant_id): tenant_id for tenant_id in wants.tenants}

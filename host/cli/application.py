@@ -12,6 +12,7 @@ from host.cli import (
     claim,
     complete,
     credentials,
+    dead_letters,
     definitions,
     demo,
     deploy,
@@ -22,6 +23,7 @@ from host.cli import (
     message,
     migrate,
     notifications,
+    sagas,
     serve,
     signal,
     start,
@@ -62,7 +64,9 @@ app.command("claim", rich_help_panel=PEOPLE)(claim.claim)
 app.command("complete", rich_help_panel=PEOPLE)(complete.complete)
 app.add_typer(forms.app, name="forms", rich_help_panel=PROCESSES)
 app.add_typer(jobs.app, name="jobs", rich_help_panel=OPERATIONS)
+app.add_typer(sagas.app, name="sagas", rich_help_panel=OPERATIONS)
 app.add_typer(notifications.app, name="notifications", rich_help_panel=OPERATIONS)
+app.add_typer(dead_letters.app, name="dead-letters", rich_help_panel=OPERATIONS)
 app.command("migrate", rich_help_panel=OPERATIONS)(migrate.migrate)
 app.command("check", rich_help_panel=OPERATIONS)(check.check)
 

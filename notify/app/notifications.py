@@ -111,11 +111,11 @@ class Notifications:
         self._new_id = new_id
         self._wake = wake
 
-    async def send(self, note: Note, request_id: str) -> Sequence[Delivery]:
+    async def send(self, note: Note, request_id: str, tenant_id: str | None) -> Sequence[Delivery]:
         """Send a text. Raises InvalidArgument, FailedPrecondition, Unavailable."""
         _check(note)
         if note.user_id:
-            found = await self._to_user(note)
+            found = await self._to_user(note, tenant_id)
         else:
             way = ChannelPreference(channel=note.channel, address=note.address)
             address, error = self._recipients.address(way, None)
@@ -185,9 +185,12 @@ class Notifications:
             raise _not_found(delivery_id)
         return found
 
-    async def _to_user(self, note: Note) -> list[Delivery]:
-        preferences = await self._preferences.get(note.user_id) or self._recipients.usual(note.user_id)
+    async def _to_user(self, note: Note, tenant_id: str | None) -> list[Delivery]:
         person = (await self._directory.people([note.user_id])).get(note.user_id)
+        if person is not None and not (person.active and tenant_id in (None, person.tenant_id)):
+            # Who they are is nobody's business in another tenant.
+            raise _not_reachable(note.user_id, "nobody who could be told")
+        preferences = await self._preferences.get(note.user_id) or self._recipients.usual(note.user_id)
         found, errors = [], []
         for way in self._recipients.wanted_channels(preferences, MESSAGE):
             if note.channel and way.channel != note.channel:
@@ -199,9 +202,7 @@ class Notifications:
                 language = preferences.language or self._settings.language
                 found.append(self._delivery(note, way.channel, address, person, language))
         if not found:
-            why = "; ".join(errors) or "none that they want"
-            message = f"expected a channel to user '{note.user_id}', found {why}"
-            raise FailedPrecondition("user-not-reachable", message, user_id=note.user_id)
+            raise _not_reachable(note.user_id, "; ".join(errors) or "none that they want")
         return found
 
     def _delivery(self, note: Note, channel: str, address: str, person: Person | None, language: str) -> Delivery:
@@ -246,6 +247,11 @@ def _check(note: Note) -> None:
 
 def _refuse(field: str, message: str) -> InvalidArgument:
     return InvalidArgument("invalid-notification", message, violations=[FieldViolation(field, message)])
+
+
+def _not_reachable(user_id: str, why: str) -> FailedPrecondition:
+    message = f"expected a channel to user '{user_id}', found {why}"
+    return FailedPrecondition("user-not-reachable", message, user_id=user_id)
 
 
 def _visible(delivery: Delivery, tenant_id: str | None) -> bool:

@@ -30,7 +30,8 @@ class NotificationServicer(services.NotificationServiceServicer):
         principal = current_principal()
         principal.check_tenant(request.tenant_id)
         note = mapping.note(request, request.tenant_id or principal.tenant_id)
-        sent = await self._notifications.send(note, mapping.request_id(request.request_id))
+        request_id = mapping.request_id(request.request_id)
+        sent = await self._notifications.send(note, request_id, principal.visible_tenant)
         return pb.SendNotificationResponse(deliveries=[self._shown(delivery) for delivery in sent])
 
     async def GetDelivery(self, request: pb.GetDeliveryRequest, _: RpcContext) -> delivery_pb2.Delivery:

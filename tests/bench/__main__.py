@@ -3,7 +3,7 @@
 import sys
 import time
 
-from tests.bench import access, caches, edge, edge_access, group_commit, growth, jobs, kernel, memory
+from tests.bench import access, caches, edge, edge_access, group_commit, growth, jobs, kernel, memory, sagas, streams
 
 BENCHES = {
     "kernel": kernel.run,
@@ -11,6 +11,8 @@ BENCHES = {
     "jobs": jobs.run,
     "access": access.run,
     "caches": caches.run,
+    "streams": streams.run,
+    "sagas": sagas.run,
     "edge": edge.run,
     "edge-access": edge_access.run,
     "memory": memory.run,

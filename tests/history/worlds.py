@@ -58,7 +58,9 @@ class ToldEngine(MemoryEngine):
     def tell(self, root_id: str, events: Sequence[Event]) -> None:
         self._commands += 1
         command_id = f"command-{self._commands}"
-        payload = encode_events(root_id, command_id, "", self.now, events, user_id=self.user_id)
+        tree = self.trees.get(root_id)
+        tenant_id = "" if tree is None else tree.instances[root_id].tenant_id
+        payload = encode_events(root_id, command_id, tenant_id, self.now, events, user_id=self.user_id)
         self.publish(
             Message(topic=TOPIC, key=root_id, event_id=command_id, sequence=0, payload=payload, occurred_at=self.now)
         )

@@ -8,13 +8,17 @@ from typing import Any
 import grpc
 import pytest
 from flowloom.notify.v1 import notification_service_pb2 as pb
+from flowloom.notify.v1 import notification_service_pb2_grpc, preference_service_pb2_grpc
+from flowloom.notify.v1 import preference_service_pb2 as preference_pb
 from flowloom.notify.v1 import template_service_pb2 as template_pb
 
 from engine.kernel import events as ev
+from mesh.guard import GuardedServer
+from mesh.local_channel import LocalChannel, LocalServer
 from mesh.rpc_errors import refusal_in
 from notify.settings import ServiceSettings, WebhookSettings
 from tests.notify.receivers import receiver
-from tests.notify.worlds import SENDING, Running, World, eventually, told
+from tests.notify.worlds import SENDING, OneTenant, Running, World, eventually, told
 
 
 async def refused(call: Awaitable[Any]) -> str:
@@ -292,3 +296,38 @@ async def test_an_attempt_that_takes_too_long_has_failed(small_world: World) -> 
 
     (delivery,) = await notify.deliveries()
     assert "0.3 s" in delivery.error or "Timeout" in delivery.error
+
+
+async def test_a_tenant_sees_its_own_deliveries_and_tells_its_own_people(world: World) -> None:
+    world.identity.add("kermit", tenant_id="muppets")
+    world.identity.add("bert", tenant_id="others")
+    world.identity.add("ernie", tenant_id="muppets", disabled=True)
+    notify = await world.start()
+    (mine,) = await send(notify, tenant_id="muppets")
+    (theirs,) = await send(notify, user_id="bert", tenant_id="others")
+    server = LocalServer()
+    notify.service.add_to(GuardedServer((server,), access=OneTenant("muppets")))
+    await server.start()
+    channel: Any = LocalChannel(server)
+    ours: Any = notification_service_pb2_grpc.NotificationServiceStub(channel)
+    preferences: Any = preference_service_pb2_grpc.PreferenceServiceStub(channel)
+
+    seen = await ours.ListDeliveries(pb.ListDeliveriesRequest())
+    foreign = await ours.ListDeliveries(pb.ListDeliveriesRequest(tenant_id="others"))
+    answer = await ours.SendNotification(pb.SendNotificationRequest(user_id="kermit", text="There"))
+
+    assert [row.id for row in seen.data] == [mine.id]
+    assert (list(foreign.data), answer.deliveries[0].tenant_id) == ([], "muppets")
+    for call, reason in (
+        (ours.GetDelivery(pb.GetDeliveryRequest(delivery_id=theirs.id)), "delivery-not-found"),
+        (ours.ResendDelivery(pb.ResendDeliveryRequest(delivery_id=theirs.id)), "delivery-not-found"),
+        (ours.CancelDelivery(pb.CancelDeliveryRequest(delivery_id=theirs.id)), "delivery-not-found"),
+        (ours.SendNotification(pb.SendNotificationRequest(user_id="bert", text="x")), "user-not-reachable"),
+        (ours.SendNotification(pb.SendNotificationRequest(user_id="ernie", text="x")), "user-not-reachable"),
+        (
+            ours.SendNotification(pb.SendNotificationRequest(user_id="x", text="x", tenant_id="others")),
+            "foreign-tenant",
+        ),
+        (preferences.GetPreferences(preference_pb.GetPreferencesRequest(user_id="bert")), "foreign-tenant"),
+    ):
+        assert await refused(call) == reason

@@ -11,8 +11,6 @@ import pytest
 from flowloom.notify.v1 import template_pb2, template_service_pb2_grpc
 from flowloom.notify.v1 import template_service_pb2 as pb
 
-from mesh.access import Principal
-from mesh.access.contract import Rule
 from mesh.errors import Unavailable
 from mesh.guard import GuardedServer
 from mesh.local_channel import LocalChannel, LocalServer
@@ -24,7 +22,7 @@ from notify.model.names import CHANNELS, EVENTS
 from notify.model.records import Template
 from notify.settings import TemplateSettings
 from tests.notify.test_deliveries import refused
-from tests.notify.worlds import Running, World
+from tests.notify.worlds import OneTenant, Running, World
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
@@ -275,19 +273,6 @@ async def test_a_tenant_sees_and_changes_its_own_templates_only(small_world: Wor
         assert await refused(templates.UpdateTemplate(update)) == reason
     foreign = pb.CreateTemplateRequest(event="digest", language="en", tenant_id="others", text="t")
     assert await refused(templates.CreateTemplate(foreign)) == "foreign-tenant"
-
-
-class OneTenant:
-    """Everybody is a user of this tenant with all privileges of notify."""
-
-    def __init__(self, tenant_id: str) -> None:
-        self._tenant_id = tenant_id
-
-    def rule(self, method: str) -> Any:
-        return Rule(method=method, public=True)
-
-    async def admit(self, rule: Any, metadata: Any) -> Principal:
-        return Principal(user_id="kermit", tenant_id=self._tenant_id, privileges=frozenset(("notify.*",)))
 
 
 async def _as_tenant(notify: Running, tenant_id: str) -> Any:

@@ -19,10 +19,18 @@ SECONDS: Final = 60.0
 MODELS: Final = Path(__file__).parents[2] / "conformance" / "corpus" / "models" / "own"
 
 
+PASSWORD: Final = "the administrator of this test"
+
+
 @pytest.fixture(scope="module")
 def target(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with running_mesh(tmp_path_factory.mktemp("mesh"), MeshOptions()) as mesh:
-        yield mesh.rest.removeprefix("http://")
+    """A mesh whose administrator is logged in, in a home of its own."""
+    options = MeshOptions(environment={"FLOWLOOM_IDENTITY_ADMIN_PASSWORD": PASSWORD})
+    with pytest.MonkeyPatch.context() as patched, running_mesh(tmp_path_factory.mktemp("mesh"), options) as mesh:
+        patched.setenv("XDG_CONFIG_HOME", str(tmp_path_factory.mktemp("home")))
+        target = mesh.rest.removeprefix("http://")
+        assert flowloom(target, "login", "admin", "--password", PASSWORD).exit_code == 0
+        yield target
 
 
 def flowloom(target: str, *words: str) -> Any:
@@ -76,7 +84,7 @@ def test_what_the_mesh_refuses_is_one_line(target: str) -> None:
 @pytest.mark.envoy
 def test_a_message_that_was_sent_over_rest_is_in_the_log_and_can_be_resent(target: str) -> None:
     note = {"channel": "mail", "address": "kermit@pond.example", "subject": "Hello", "text": "There"}
-    answer = httpx.post(f"http://{target}/notify-api/notifications", json=note)
+    answer = httpx.post(f"http://{target}/notify-api/notifications", json=note, auth=("admin", PASSWORD))
     (delivery,) = answer.json()["deliveries"]
     sent = _log(target, lambda newest: newest["state"] == "sent")
 
