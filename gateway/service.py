@@ -107,7 +107,13 @@ def edge_snapshot(
         services={service: owner for service, owner in owners.items() if owner in addresses},
         reflection_cluster=reflection_at if settings.reflection and reflection_at in addresses else "",
         health_cluster=health_at if health_at in addresses else "",
-        access=Access(keys=_KEYS, issuer=issuer, audience=audience, exchange_cluster=_GATEWAY if has_gateway else "")
+        access=Access(
+            keys=_KEYS,
+            issuer=issuer,
+            audience=audience,
+            exchange_cluster=_GATEWAY if has_gateway else "",
+            outside_tokens=settings.outside_tokens,
+        )
         if issuer
         else None,
         rates=Rates(

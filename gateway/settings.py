@@ -101,6 +101,7 @@ class GatewaySettings:
     reachable_at: str = setting("", doc="host:port under which Envoys reach the gateway; by default where it listens.")
     tls_certificate: str = setting("", doc="PEM file with the edge's certificate chain; empty: no TLS.")
     tls_key: str = setting("", doc="PEM file with its private key.")
+    outside_tokens: bool = setting(False, doc="Exchange tokens of the outside issuer that identity trusts.")
     reflection: bool = setting(True, doc="Let clients list and describe the services through the port.")
     follow: FollowSettings = field(default_factory=FollowSettings)
     exchange: ExchangeSettings = field(default_factory=ExchangeSettings)

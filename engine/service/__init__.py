@@ -189,7 +189,7 @@ class EngineService:
             clock=clock,
             encode_events=encode_events,
             limits=command_limits(settings.limits),
-            completions=self._completions(settings.sagas, owner, ids),
+            completions=self._completions(settings.sagas, owner, ids) if settings.sagas.completion else None,
         )
         self._commit = GroupCommit(
             lambda: SqlUnitOfWork(self._database),

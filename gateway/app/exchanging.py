@@ -108,6 +108,6 @@ class ExchangeCache:
 
     def _name(self, credentials: Credentials) -> bytes:
         # Lengths first, so that no two different credentials are written alike.
-        parts = (credentials.user_id, credentials.password, credentials.api_token)
+        parts = (credentials.user_id, credentials.password, credentials.api_token, credentials.outside_token)
         written = b"".join(len(part.encode()).to_bytes(4) + part.encode() for part in parts)
         return hmac.digest(self._key, written, hashlib.sha256)

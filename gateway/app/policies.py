@@ -13,7 +13,6 @@ from gateway.app.types import Json, extension, seconds, typed
 from gateway.model.contract import RouteClass
 from gateway.model.policies import API_KEY_HEADER, TENANT_HEADER, USER_HEADER, Access
 from gateway.model.snapshot import Snapshot
-from gateway.settings import Limits
 
 #: The cluster and the listener inside Envoy through which it fetches the issuer's keys.
 KEYS_NAME: Final = "edge-keys"
@@ -30,6 +29,7 @@ _OPEN_PREFIXES: Final = ("/grpc.health.v1.Health/", "/grpc.reflection.v1.", "/gr
 _OPEN_PATHS: Final = ("/health",)
 
 _PROVIDER: Final = "identity"
+_RECOGNISED: Final = "recognised"
 
 
 def access_filters(snapshot: Snapshot) -> Iterator[Json]:
@@ -37,7 +37,9 @@ def access_filters(snapshot: Snapshot) -> Iterator[Json]:
     if snapshot.access is None:
         return
     if snapshot.access.exchange_cluster:
-        yield _exchange(snapshot.access, snapshot.limits)
+        if snapshot.access.outside_tokens:
+            yield _recognition(snapshot, snapshot.access)
+        yield _exchange(snapshot, snapshot.access)
     yield _verification(snapshot, snapshot.access)
 
 
@@ -102,8 +104,22 @@ def local_rate(route_class: RouteClass, snapshot: Snapshot) -> Json:
     return {types.LOCAL_RATES: extension("filters.http.local_ratelimit.v3.LocalRateLimit", config)}
 
 
-def _verification(snapshot: Snapshot, access: Access) -> Json:
-    provider = {
+def _recognition(snapshot: Snapshot, access: Access) -> Json:
+    """Verify tokens without refusing any: whatever is not recognised may be of an outside issuer."""
+    wanted = [{"provider_name": _PROVIDER}, {"allow_missing_or_failed": {}}]
+    return typed(
+        "flowloom.recognition",
+        "filters.http.jwt_authn.v3.JwtAuthentication",
+        {
+            "providers": {_PROVIDER: {**_provider(snapshot, access), "payload_in_metadata": _RECOGNISED}},
+            "bypass_cors_preflight": True,
+            "rules": [{"match": {"prefix": "/"}, "requires": {"requires_any": {"requirements": wanted}}}],
+        },
+    )
+
+
+def _provider(snapshot: Snapshot, access: Access) -> Json:
+    return {
         "issuer": access.issuer,
         "audiences": [access.audience],
         # Services verify the token again.
@@ -128,11 +144,14 @@ def _verification(snapshot: Snapshot, access: Access) -> Json:
             "async_fetch": {"fast_listener": False, "failed_refetch_duration": "1s"},
         },
     }
+
+
+def _verification(snapshot: Snapshot, access: Access) -> Json:
     return typed(
         "envoy.filters.http.jwt_authn",
         "filters.http.jwt_authn.v3.JwtAuthentication",
         {
-            "providers": {_PROVIDER: provider},
+            "providers": {_PROVIDER: _provider(snapshot, access)},
             "bypass_cors_preflight": True,
             # The first rule that fits holds. Whatever no rule opens needs a token.
             "rules": [
@@ -149,22 +168,24 @@ def _open_paths(snapshot: Snapshot) -> list[str]:
     return [*_OPEN_PATHS, *public]
 
 
-def _exchange(access: Access, limits: Limits) -> Json:
+def _exchange(snapshot: Snapshot, access: Access) -> Json:
     """External authorization, asked only for credentials that are no JWT, and not where nobody needs any."""
     authorization = typed(
         types.EXCHANGE,
         "filters.http.ext_authz.v3.ExtAuthz",
         {
             "transport_api_version": "V3",
-            "grpc_service": _grpc_service(access.exchange_cluster, limits.authorization_seconds),
+            "grpc_service": _grpc_service(access.exchange_cluster, snapshot.limits.authorization_seconds),
             "failure_mode_allow": False,
             # The default says 403, as if the caller had done something wrong.
             "status_on_error": {"code": "ServiceUnavailable"},
             "allowed_headers": {"patterns": [{"exact": "authorization"}, {"exact": API_KEY_HEADER}]},
             "stat_prefix": "exchange",
+            **(_unless_recognised() if access.outside_tokens else {}),
         },
     )
-    credentials = f"(?i)(basic .*|bearer {re.escape(access.api_token_prefix)}.*)"
+    bearer = ".+" if access.outside_tokens else f"{re.escape(access.api_token_prefix)}.*"
+    credentials = f"(?i)(basic .*|bearer {bearer})"
     has_credentials = {
         "or_matcher": {
             "predicate": [
@@ -174,7 +195,8 @@ def _exchange(access: Access, limits: Limits) -> Json:
         }
     }
     skipped = {
-        "predicate": {"not_matcher": has_credentials},
+        # Wrong credentials are no reason to refuse what needs none: a login, above all.
+        "predicate": {"or_matcher": {"predicate": [{"not_matcher": has_credentials}, *_open(snapshot)]}},
         "on_match": {
             "action": {
                 "name": "skip",
@@ -192,6 +214,18 @@ def _exchange(access: Access, limits: Limits) -> Json:
             },
         ),
     }
+
+
+def _open(snapshot: Snapshot) -> Iterator[Json]:
+    for path in _open_paths(snapshot):
+        yield _header(":path", {"exact": path})
+    for prefix in _OPEN_PREFIXES:
+        yield _header(":path", {"prefix": prefix})
+
+
+def _unless_recognised() -> Json:
+    verified = {"filter": "envoy.filters.http.jwt_authn", "path": [{"key": _RECOGNISED}]}
+    return {"filter_enabled_metadata": {**verified, "value": {"present_match": True}, "invert": True}}
 
 
 def _header(name: str, value: Json) -> Json:

@@ -24,6 +24,8 @@ class IdentityExchange:
         request = pb.ExchangeCredentialsRequest(address=credentials.address)
         if credentials.api_token:
             request.api_token = credentials.api_token
+        elif credentials.outside_token:
+            request.outside_token = credentials.outside_token
         else:
             request.basic.user_id, request.basic.password = credentials.user_id, credentials.password
         began = time.time()  # noqa: TID251 - a token's end is told by the computer's clock, whatever clock processes have

@@ -8,7 +8,8 @@ from typing import Final
 
 from gateway.model.policies import API_KEY_HEADER, API_TOKEN_PREFIX
 
-MAX_CREDENTIAL_BYTES: Final = 4096
+MAX_CREDENTIAL_BYTES: Final = 8192
+_DOTS_OF_A_JWT: Final = 2
 
 
 class MalformedCredentials(Exception):
@@ -17,11 +18,15 @@ class MalformedCredentials(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Credentials:
-    """Either a user with a password, or an API token, from an `address`. Secrets do not show in `repr`."""
+    """A user with a password, an API token, or the token of an outside issuer, from an `address`.
+
+    Secrets do not show in `repr`.
+    """
 
     user_id: str = ""
     password: str = field(default="", repr=False)
     api_token: str = field(default="", repr=False)
+    outside_token: str = field(default="", repr=False)
     address: str = ""
 
 
@@ -48,6 +53,8 @@ def read_credentials(headers: Mapping[str, str], address: str = "") -> Credentia
         return Credentials(api_token=key, address=address)
     if scheme.lower() == "bearer" and rest.startswith(API_TOKEN_PREFIX):
         return Credentials(api_token=rest.strip(), address=address)
+    if scheme.lower() == "bearer" and rest.count(".") == _DOTS_OF_A_JWT:
+        return Credentials(outside_token=rest.strip(), address=address)
     if scheme.lower() != "basic":
         raise MalformedCredentials("expected HTTP Basic or an API token")
     try:

@@ -30,7 +30,8 @@ class Access:
     """Every method that the contract does not call public needs a token of this issuer for this audience.
 
     HTTP Basic and API tokens (those that begin with `api_token_prefix`) are exchanged for such a token by external
-    authorization in `exchange_cluster`; while that is empty they are refused.
+    authorization in `exchange_cluster`; while that is empty they are refused. With `outside_tokens`, bearer tokens that
+    are not of this issuer are exchanged, too: they may be of an outside issuer that identity trusts.
     """
 
     keys: Keys
@@ -38,6 +39,7 @@ class Access:
     audience: str = "flowloom"
     api_token_prefix: str = API_TOKEN_PREFIX
     exchange_cluster: str = ""
+    outside_tokens: bool = False
 
 
 def _no_rates() -> Mapping[RouteClass, int]:

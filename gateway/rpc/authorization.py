@@ -10,7 +10,7 @@ from gateway.app.exchanging import ExchangeCache
 from gateway.model.credentials import MalformedCredentials, read_credentials
 from gateway.model.policies import API_KEY_HEADER
 from gateway.rpc.envoy_messages import OVERWRITE_IF_EXISTS_OR_ADD, EnvoyMessages
-from mesh.errors import DomainError, FailedPrecondition, ResourceExhausted, Unauthenticated
+from mesh.errors import DomainError, FailedPrecondition, PermissionDenied, ResourceExhausted, Unauthenticated
 
 SERVICE: Final = "envoy.service.auth.v3.Authorization"
 
@@ -48,7 +48,8 @@ class AuthorizationServicer:
             code = grpc.StatusCode.RESOURCE_EXHAUSTED
             seconds = math.ceil(too_often.retry_after_seconds or self._retry_after_seconds)
             return self._denied(429, code, str(too_often), ("retry-after", str(seconds)))
-        except FailedPrecondition as unready:
+        except (FailedPrecondition, PermissionDenied) as unready:
+            # A one-time password, or somebody whom only the outside issuer knows.
             return self._denied(403, grpc.StatusCode.PERMISSION_DENIED, str(unready))
         except DomainError as failed:
             _log.warning("credentials cannot be exchanged now: %s", failed.reason)

@@ -26,11 +26,12 @@ from gateway.model.snapshot import Cluster, Endpoint, Snapshot
 from gateway.rpc.authorization import AuthorizationServicer
 from gateway.rpc.rate_limits import RateLimitServicer
 from gateway.settings import ExchangeSettings, Limits, RateSettings
-from mesh.errors import DomainError, Unauthenticated
+from mesh.errors import DomainError, PermissionDenied, Unauthenticated
 from mesh.testing.ports import free_port
 from tests.gateway.edges import MAX_BODY_BYTES, client_of, sample_snapshot, until
 from tests.gateway.sample_service import SERVICE, SampleServer
 
+OUTSIDE_ISSUER = "https://outside.example"
 API_TOKEN = "flt_kermits-token"
 
 
@@ -71,12 +72,25 @@ class FakeIdentity:
         self.asked.append(credentials)
         if self.failure is not None:
             raise self.failure
+        if credentials.outside_token:
+            return self._of_an_outside_token(credentials.outside_token)
         known = (credentials.user_id, credentials.password) == ("kermit", self.password)
         if not known and credentials.api_token != API_TOKEN:
             raise Unauthenticated("bad-credentials", "expected the right password")
         self.minted += 1
         token = self.key.token("kermit", jti=str(self.minted))
         return Exchanged(token=token, user_id="kermit", expires_at=time.time() + 600)  # noqa: TID251
+
+    def _of_an_outside_token(self, token: str) -> Exchanged:
+        try:
+            claims = jwt.decode(token, options={"verify_signature": False})
+        except jwt.PyJWTError as unreadable:
+            raise Unauthenticated("bad-credentials", "expected a token") from unreadable
+        if claims["iss"] != OUTSIDE_ISSUER:
+            raise Unauthenticated("bad-credentials", "expected a token of somebody whom we trust")
+        if claims["sub"] != "piggy":
+            raise PermissionDenied("unknown-user", "expected a user who is known here")
+        return Exchanged(token=self.key.token("piggy"), user_id="piggy", expires_at=time.time() + 600)  # noqa: TID251
 
 
 class Nothing:

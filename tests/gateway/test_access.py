@@ -1,6 +1,7 @@
 """Who is let through the edge, and as whom."""
 
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import grpc
 import httpx
@@ -8,10 +9,11 @@ import jwt
 import pytest
 import pytest_asyncio
 
+from gateway.model.policies import Access, Keys
 from gateway.rpc.envoy_messages import EnvoyMessages
 from mesh.errors import FailedPrecondition, ResourceExhausted, Unavailable
 from tests.gateway.edges import status_of_get, until
-from tests.gateway.guarded import API_TOKEN, GuardedEdge, SigningKey, basic, bearer, guarded, jwks
+from tests.gateway.guarded import API_TOKEN, OUTSIDE_ISSUER, GuardedEdge, SigningKey, basic, bearer, guarded, jwks
 from tests.gateway.sample_service import SERVICE
 from tests.gateway.test_envoy_process import Load
 
@@ -140,12 +142,13 @@ async def test_public_methods_health_and_reflection_need_nothing(edge: GuardedEd
     asked = len(edge.identity.asked)
 
     login = await edge.client.post("/process-api/login", json={"id": "kermit"})
-    with_old_password = await edge.client.post("/process-api/login", json={}, headers=bearer("not.a.token"))
+    with_old_token = await edge.client.post("/process-api/login", json={}, headers=bearer("not.a.token"))
+    with_wrong_password = await edge.client.post("/process-api/login", json={}, headers=basic("kermit", "blue"))
     health = [await status_of_get(edge.client, path) for path in ("/health", "/ready", "/process-api/keys")]
     async with grpc.aio.insecure_channel(f"127.0.0.1:{edge.port}") as channel:
         native = await channel.unary_unary("/grpc.health.v1.Health/Check")(b"")
 
-    assert (login.status_code, with_old_password.status_code) == (200, 200)
+    assert [each.status_code for each in (login, with_old_token, with_wrong_password)] == [200] * 3
     assert health == [200, 200, 200]
     assert native is not None
     assert len(edge.identity.asked) == asked
@@ -236,6 +239,41 @@ async def test_a_gateway_that_is_away_closes_the_exchange_only(edge: GuardedEdge
         assert native.value.code() is grpc.StatusCode.UNAVAILABLE
     finally:
         await edge.gateway.start()
+
+
+async def test_tokens_of_an_outside_issuer_are_exchanged_where_that_is_wanted(tmp_path: Path) -> None:
+    outside = SigningKey("theirs")
+    access = Access(
+        keys=Keys(cluster="items", service=SERVICE, path="/process-api/keys"),
+        exchange_cluster="gateway",
+        outside_tokens=True,
+    )
+    async with guarded(tmp_path, access=access) as edge:
+        answers = {
+            "piggy": await get(edge, bearer(outside.token("piggy", iss=OUTSIDE_ISSUER))),
+            "unknown": await get(edge, bearer(outside.token("gonzo", iss=OUTSIDE_ISSUER))),
+            "other": await get(edge, bearer(outside.token("piggy", iss="https://nobody.example"))),
+            "forged": await get(edge, bearer(SigningKey("first").token("piggy"))),
+            "nonsense": await get(edge, bearer("nonsense")),
+            "nobody": await get(edge, {}),
+            "public": await edge.client.post("/process-api/login", json={}, headers=bearer("x.y.z")),
+        }
+        users = [metadata.get("x-user") for rpc, metadata in edge.server.seen if rpc == "Get"]
+        asked = len(edge.identity.asked)
+        ours = await get(edge, bearer(edge.key.token("kermit")))
+
+        assert {name: answer.status_code for name, answer in answers.items()} == {
+            "piggy": 200,
+            "unknown": 403,
+            "other": 401,
+            "forged": 401,
+            "nonsense": 401,
+            "nobody": 401,
+            "public": 200,
+        }
+        assert users[-1] == "piggy"
+        assert ours.status_code == 200
+        assert len(edge.identity.asked) == asked
 
 
 async def test_our_reading_of_envoys_messages_agrees_with_envoys() -> None:
