@@ -31,6 +31,7 @@ from google.protobuf import json_format
 from google.protobuf.message import Message
 
 from mesh.clock import ManualClock
+from mesh.db.migrations import Migrations
 from tests.faults.embedded import START, Embedded, build, settings_for
 from tests.faults.kinds import KINDS, Facts, Kind
 from tests.faults.shim import Fault, Harm, Moment, Seen, Shim
