@@ -13,6 +13,7 @@ from flowloom.engine.v1 import (
     management_service_pb2,
     repository_service_pb2,
     runtime_service_pb2,
+    saga_service_pb2,
     task_service_pb2,
 )
 from flowloom.events.v1 import dead_letter_service_pb2
@@ -35,6 +36,7 @@ METHODS: Mapping[str, MethodDescriptor] = {
         management_service_pb2,
         repository_service_pb2,
         runtime_service_pb2,
+        saga_service_pb2,
         task_service_pb2,
         form_repository_service_pb2,
         form_service_pb2,
