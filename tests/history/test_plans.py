@@ -14,10 +14,11 @@ from history.app.queries import ActivityFilter, Condition, InstanceFilter, TaskF
 from history.app.searching import Wish
 from history.app.statistics import Range
 from history.model.archive import Policy
-from history.storage import archive_tables, erasure_tables, log_tables, migrate, schema, search_tables, tables
+from history.storage import archive_tables, erasure_tables, log_tables, schema, search_tables, tables
 from history.storage.archive import ArchiveRows
 from history.storage.erasure import ErasureRows
 from history.storage.log_queries import LogAnswers
+from history.storage.migrate import MIGRATIONS
 from history.storage.queries import Queries
 from history.storage.searching import TermIndex
 from history.storage.statistics import StatisticsAnswers
@@ -113,7 +114,7 @@ def database(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     else:
         url = str(request.getfixturevalue("mariadb_server").create_database())
     found = open_database(DatabaseSettings(url=url))
-    migrate.upgrade(found)
+    MIGRATIONS.upgrade(found)
     with found.engine.begin() as connection:
         for table in KINDS:
             connection.execute(insert(table), _rows(table))

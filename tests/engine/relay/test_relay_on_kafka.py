@@ -92,7 +92,7 @@ async def test_history_and_business_events_arrive_in_order_and_each_once(tmp_pat
     assert sorted(body.business_key for body in completed) == [f"B-{n}" for n in range(5)]
 
 
-@pytest.mark.skipif(not apache_kafka_is_installed(), reason="the stand-in forgets everything when it is killed")
+@pytest.mark.xfail(not apache_kafka_is_installed(), reason="the stand-in forgets all when it is killed", run=False)
 async def test_the_engine_goes_on_while_the_broker_is_away_and_catches_up(
     tmp_path: Path, kafka_server: Kafka, settings: BusSettings
 ) -> None:
