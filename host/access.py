@@ -139,7 +139,14 @@ class MeshAccess:
             leeway_seconds=settings.leeway_seconds,
             kept=settings.kept_tokens,
         )
-        return AccessControl(rules, verifier, self._source, self._permissions, refusal_seconds=settings.refusal_seconds)
+        return AccessControl(
+            rules,
+            verifier,
+            self._source,
+            self._permissions,
+            refusal_seconds=settings.refusal_seconds,
+            stream_seconds=settings.stream_seconds,
+        )
 
     async def forget(self, *user_ids: str) -> None:
         """Look up anew, in every process, what these users may do. For identity, when it has changed."""

@@ -18,6 +18,7 @@ from gateway.service import Endpoint, EnvoyProcess, GatewaySettings, edge_snapsh
 from host.access import MeshAccess, embedded_settings
 from host.edge import GATEWAY, gateway_beside, issuer_of
 from host.services import SERVICES, Service, Surroundings
+from mesh.access.settings import AccessMode
 from mesh.bus.settings import Broker, BusSettings, open_bus
 from mesh.cache.settings import CacheSettings
 from mesh.cache.two_level import Caches
@@ -68,6 +69,7 @@ class EmbeddedMesh:
             lame_duck_seconds=options.lame_duck_seconds,
         )
         self._clock: Clock = ManualClock(SystemClock().now()) if options.manual_clock else SystemClock()
+        self.checks_access = self._access_settings.mode is AccessMode.ENFORCED
         self.grpc_address = ""
         self.rest_address = ""
         self.metrics_address = ""
@@ -206,7 +208,6 @@ def embedded_environment(options: MeshOptions, environment: Mapping[str, str]) -
         if url or key not in completed:
             completed[key] = url or f"sqlite:///{options.data_directory / name}.db"
     completed.setdefault("FLOWLOOM_NOTIFY_MAIL_FOLDER", str(options.data_directory / "mail"))
-    completed.setdefault("FLOWLOOM_ACCESS_MODE", "off")
     if options.manual_jobs:
         completed["FLOWLOOM_ENGINE_JOBS_MANUAL_JOBS"] = "true"
     return completed

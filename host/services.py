@@ -127,7 +127,7 @@ def _channel_if_reachable(service: str, around: Surroundings) -> grpc.aio.Channe
 def _identity(around: Surroundings) -> Service:
     # Tokens live by the computer's time, also where a test moves the engine's.
     settings = load(IdentitySettings, around.environment, "FLOWLOOM_IDENTITY_")
-    return IdentityService(settings, invalidate=around.access.forget)
+    return IdentityService(settings, invalidate=around.access.forget, registry=around.registry)
 
 
 def _bus_for(service: str, around: Surroundings) -> EventBus:

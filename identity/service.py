@@ -18,6 +18,7 @@ from typing import Final, Protocol
 import grpc
 import httpx
 from flowloom.identity.v1 import access_service_pb2_grpc, identity_service_pb2_grpc
+from prometheus_client import CollectorRegistry
 
 from identity.app.access import Access
 from identity.app.accounts import Accounts
@@ -28,6 +29,7 @@ from identity.app.exchange import Exchange
 from identity.app.groups import Groups
 from identity.app.key_ring import KeyRing
 from identity.app.logins import Logins
+from identity.app.outcomes import Outcomes
 from identity.app.privileges import Privileges
 from identity.app.profiles import Profiles
 from identity.app.sessions import Sessions
@@ -35,14 +37,15 @@ from identity.app.sweeping import Sweeping
 from identity.app.tenants import Tenants
 from identity.effects.console import show_one_time_password
 from identity.effects.hashing import Argon2Passwords
+from identity.effects.measuring import CredentialCounter
 from identity.effects.outside_issuer import OidcIssuer
 from identity.effects.sealing import Sealing
 from identity.effects.signatures import Es256Signatures
 from identity.jobs.repeating import Repeating
 from identity.rpc import access_service, identity_service
 from identity.settings import IdentitySettings
-from identity.storage import migrate
 from identity.storage.lists import SqlLists
+from identity.storage.migrate import MIGRATIONS
 from identity.storage.transactions import SqlStore
 from mesh.clock import Clock, SystemClock
 from mesh.db.database import open_database
@@ -73,10 +76,12 @@ class IdentityService:
         *,
         clock: Clock | None = None,
         invalidate: Invalidate | None = None,
+        registry: CollectorRegistry | None = None,
         announce: Announce = show_one_time_password,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
-        """Nothing is opened yet. `invalidate` None: nobody keeps permissions. `transport`: to the outside issuer.
+        """Nothing is opened yet. `invalidate` None: nobody keeps permissions. `registry` takes the counter of
+        credentials. `transport`: to the outside issuer.
 
         Raises ValueError for settings that do not fit together, or a database URL of another kind.
         """
@@ -93,6 +98,7 @@ class IdentityService:
         self._outside = OidcIssuer(settings.outside, clock, transport) if settings.outside.url else None
         self.ring = KeyRing(self._store, signatures, clock=clock, ids=ids, tokens=settings.tokens, keys=settings.keys)
         self._accounts = Accounts(self._store, self.passwords, clock, settings.passwords)
+        self._outcomes = Outcomes(CredentialCounter(registry))
         self._bootstrap = Bootstrap(
             self._store, self.passwords, self._accounts, clock=clock, ids=ids, announce=announce
         )
@@ -155,11 +161,13 @@ class IdentityService:
     def _access_cases(self, clock: Clock, ids: IdSource) -> access_service.UseCases:
         settings, store = self._settings, self._store
         throttle = Throttle(settings.throttle)
-        logins = Logins(store, self.passwords, throttle, self._accounts, clock)
+        logins = Logins(store, self.passwords, throttle, self._accounts, outcomes=self._outcomes, clock=clock)
         return access_service.UseCases(
             access=Access(store, clock, settings.everyone),
             logins=logins,
-            sessions=Sessions(store, self.ring, clock=clock, ids=ids, settings=settings.tokens),
+            sessions=Sessions(
+                store, self.ring, outcomes=self._outcomes, clock=clock, ids=ids, settings=settings.tokens
+            ),
             exchange=Exchange(
                 store,
                 logins,
@@ -167,6 +175,7 @@ class IdentityService:
                 throttle,
                 outside=self._outside,
                 provision=settings.outside.provision,
+                outcomes=self._outcomes,
                 clock=clock,
             ),
             api_tokens=ApiTokens(store, self._lists, clock=clock, ids=ids, settings=settings.tokens),
@@ -178,9 +187,9 @@ class IdentityService:
 
     async def _migrate(self) -> None:
         if self._settings.migrate:
-            await asyncio.to_thread(migrate.upgrade, self._database)
+            await asyncio.to_thread(MIGRATIONS.upgrade, self._database)
             return
-        present, wanted = await asyncio.to_thread(lambda: (migrate.current(self._database), migrate.head()))
+        present, wanted = await asyncio.to_thread(lambda: (MIGRATIONS.current(self._database), MIGRATIONS.head()))
         if present != wanted:
             message = f"expected identity's tables at step {wanted}, found {present or 'none'}"
             raise FailedPrecondition("migrations-missing", message)

@@ -40,6 +40,7 @@ class TokenSettings:
     refresh_retry_seconds: float = setting(10.0, doc="How long a refresh may be retried with its request_id.")
     reuse_memory_seconds: float = setting(86_400.0, doc="How long a replaced refresh token is known as such.")
     api_token_seconds: int = setting(0, doc="The longest life of an API token; 0: for ever.", minimum=0)
+    max_sessions: int = setting(100, doc="Sessions of one user; the oldest one ends for a new one.", minimum=1)
     max_api_tokens: int = setting(100, doc="API tokens of one user.", minimum=1)
 
 

@@ -20,6 +20,7 @@ from google.protobuf.message import DecodeError
 
 from mesh.access.control import Access, OpenAccess
 from mesh.access.principal import enter
+from mesh.access.watching import StreamWatch, watch
 from mesh.errors import DomainError, InvalidArgument, Unavailable, Unimplemented
 from mesh.ids import IdSource
 from mesh.rpc_errors import CODES, refuse
@@ -271,25 +272,30 @@ class _Guard:
         if not inspect.isasyncgenfunction(behaviour):
             return self.unary(behaviour)
         method, observe, gate = self._method, self._observe, self._gate
-        admit, rule = self._access.admit, self._rule
+        access, rule = self._access, self._rule
 
         async def guarded(request: Any, context: RpcContext) -> AsyncIterator[Any]:
             began = perf_counter()
             call_context.set(context)
             gate.under_way += 1
+            watched: StreamWatch | None = None
             try:
                 if gate.is_closed:
                     raise _closed()
-                enter(await admit(rule, context.invocation_metadata() or ()))
+                metadata = context.invocation_metadata() or ()
+                enter(await access.admit(rule, metadata))
+                watched = watch(access, rule, metadata)
                 if type(request) is _Unreadable:
                     raise _unreadable(request)
                 async with contextlib.aclosing(behaviour(request, context)) as responses:
                     async for response in responses:
                         yield response
             except BaseException as raised:
-                await self._end(context, raised, began)
+                await self._end(context, raised if watched is None else watched.instead_of(raised), began)
                 raise
             finally:
+                if watched is not None:
+                    watched.stop()
                 gate.leave()
             observe(method, _as_code(context.code()), perf_counter() - began)
 

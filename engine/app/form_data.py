@@ -86,7 +86,7 @@ class FormDataOf:
             deployment_id=definition.deployment_id if definition is not None else "",
             process_definition_id=task.process_definition_id,
             task_id=task.id,
-            properties=shown(_properties(node), context_of(variables, self._now(), task)),
+            properties=await self._shown(node, variables, task),
         )
 
     async def of_start(self, process_definition_id: str) -> FormData:
@@ -98,7 +98,7 @@ class FormDataOf:
             deployment_id=definition.deployment_id,
             process_definition_id=definition.id,
             task_id="",
-            properties=shown(_properties(start), context_of((), self._now())),
+            properties=await self._shown(start),
         )
 
     async def submit_to_task(self, task_id: str, given: Mapping[str, Any], user_id: str, request_id: str) -> None:
@@ -108,14 +108,16 @@ class FormDataOf:
         task = await self._queries.get_task(task_id)
         _, node = await self._place(task)
         variables = await self._queries.list_task_variables(task_id)
-        found = submitted(_properties(node), given, context_of(variables, self._now(), task))
+        context = context_of(variables, self._now(), task)
+        found = await asyncio.to_thread(submitted, _properties(node), given, context)
         command = cmd.CompleteTask(user_id=user_id, task_id=task_id, variables=found)
         await self._tasks.submit(command, request_id=request_id)
 
     async def submit_to_start(self, ask: StartAsk, given: Mapping[str, Any]) -> Started:
         """Start an instance with form properties. Raises InvalidArgument with all faults, NotFound, Refused."""
         definition = await self._definition(ask.definition_id)
-        found = submitted(_properties(start_of(definition)), given, context_of((), self._now()))
+        context = context_of((), self._now())
+        found = await asyncio.to_thread(submitted, _properties(start_of(definition)), given, context)
         return await self._starting.start(_with_variables(ask, found))
 
     # --- form definitions ---------------------------------------------------------------------------------------------
@@ -134,7 +136,7 @@ class FormDataOf:
         )
         variables = await self._queries.list_task_variables(task_id)
         context = context_of(variables, self._now(), task)
-        return rendered(form, context.variables, Evaluation(context))
+        return await asyncio.to_thread(rendered, form, context.variables, Evaluation(context))
 
     async def start_form(self, process_definition_id: str) -> dict[str, Any]:
         """Return the form of a definition's start event. Raises NotFound, FailedPrecondition."""
@@ -144,7 +146,7 @@ class FormDataOf:
         if not key:
             raise _no_form_key(f"the start event of {process_definition_id}")
         form = await forms.by_key(key, tenant_id=definition.tenant_id, deployment_id=definition.deployment_id)
-        return rendered(form, {}, Evaluation(context_of((), self._now())))
+        return await asyncio.to_thread(rendered, form, {}, Evaluation(context_of((), self._now())))
 
     async def forms_of(self, process_definition_id: str) -> list[FormInfo]:
         """Return the forms that a definition's elements name, each once, in the order of the model.
@@ -175,12 +177,19 @@ class FormDataOf:
             message = f"expected a form that task '{task_id}' was completed with, found none"
             raise NotFound("submission-not-found", message, task_id=task_id)
         form = await forms.by_id(found.form_definition_id)
-        model = rendered(form, found.values, Evaluation(context_of((), self._now(), submitted=found.values)))
+        evaluation = Evaluation(context_of((), self._now(), submitted=found.values))
+        model = await asyncio.to_thread(rendered, form, found.values, evaluation)
         if found.outcome:
             model["selectedOutcome"] = found.outcome
         if found.submitted_by:
             model["submittedBy"] = found.submitted_by
         return model
+
+    async def _shown(
+        self, node: Node | None, variables: Sequence[NamedVariable] = (), task: TaskView | None = None
+    ) -> list[ShownProperty]:
+        """The readable properties of an element. In a thread, as all evaluation here: models are not always kind."""
+        return await asyncio.to_thread(shown, _properties(node), context_of(variables, self._now(), task))
 
     def _may_see(self, found: SubmittedForm) -> bool:
         """The task is gone; what is left of whose it was is who submitted it, and in which tenant."""

@@ -135,7 +135,7 @@ class FormSubmissions:
         forms = self._service()
 
         async def prepare(step: Step) -> Prepared:
-            about = self._of_start(submission, definition, form)
+            about = await self._of_start(submission, definition, form)
             return about, await forms.prepare(step, about)
 
         async def carry_out(step: Step, variables: dict[str, Variable]) -> Started:
@@ -271,7 +271,7 @@ class FormSubmissions:
         present = context_of(variables, self._now(), task)
         with_given = context_of(variables, self._now(), task, given)
         return replace(
-            _submission(form, given, present, with_given),
+            await asyncio.to_thread(_submission, form, given, present, with_given),
             outcome=ask.outcome,
             tenant_id=task.tenant_id,
             task_id=task.id,
@@ -280,13 +280,13 @@ class FormSubmissions:
             user_id=ask.user_id or task.assignee,
         )
 
-    def _of_start(self, submission: StartSubmission, definition: Definition, form: FormInfo) -> Submission:
+    async def _of_start(self, submission: StartSubmission, definition: Definition, form: FormInfo) -> Submission:
         given = {name: variable.value for name, variable in submission.values.items()}
         others = {name: variable.value for name, variable in submission.ask.variables.items()}
         present = context_of((), self._now(), submitted=others)
         with_given = context_of((), self._now(), submitted={**others, **given})
         return replace(
-            _submission(form, given, present, with_given),
+            await asyncio.to_thread(_submission, form, given, present, with_given),
             outcome=submission.outcome,
             tenant_id=submission.ask.override_tenant_id or definition.tenant_id,
             process_definition_id=definition.id,

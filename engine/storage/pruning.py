@@ -16,7 +16,9 @@ RELAY: Final = "relay"
 
 _READ_BY_ALL: Final = Sql("SELECT MIN(sequence) FROM bus_offset WHERE `partition` = 0 AND consumer_group <> ?")
 _SHIPPED: Final = Sql("SELECT MIN(sequence) FROM bus_offset WHERE `partition` = 0 AND consumer_group = ?")
-_OLD_EVENTS: Final = Sql("SELECT position, occurred_at FROM business_event ORDER BY position LIMIT ?")
+_OLD_EVENTS: Final = Sql(
+    "SELECT position, occurred_at FROM business_event WHERE position > ? ORDER BY position LIMIT ?"
+)
 _DELETE_EVENTS: Final = Sql("DELETE FROM business_event WHERE position IN ?*")
 # The oldest rows come first by key, so neither statement looks at more than it takes.
 _OLDEST: Final = Sql("SELECT sequence, created_at FROM outbox WHERE sequence <= ? ORDER BY sequence LIMIT ?")
@@ -48,7 +50,7 @@ def prune_outbox(writer: Writer, before: datetime, *, relayed: bool = False) -> 
 
 def prune_business_events(writer: Writer, before: datetime) -> int:
     """Delete up to `ROWS_AT_ONCE` business events from before a moment, read or not; commits. Gives how many."""
-    oldest = writer.run([_OLD_EVENTS.of(ROWS_AT_ONCE)])[0].rows
+    oldest = writer.run([_OLD_EVENTS.of(0, ROWS_AT_ONCE)])[0].rows
     limit = text_of_moment(before)
     old = [position for position, occurred_at in oldest if str(occurred_at) < limit]
     if not old:

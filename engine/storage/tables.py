@@ -133,6 +133,7 @@ instance: Final = _table(
     Index("ix_instance_name", "name"),
     Index("ix_instance_state", "state"),
     Index("ix_instance_started_at", "started_at"),
+    Index("ix_instance_tenant_id", "tenant_id"),
 )
 """A living process instance (an ended one has no row). `tokens`: its executions as JSON (`state.Tokens`), and the facts
 that few instances have; two of these are columns too, for queries.
@@ -191,6 +192,8 @@ task: Final = _table(
     Index("ix_task_parent_task_id", "parent_task_id"),
     Index("ix_task_name", "name"),
     Index("ix_task_assignee", "assignee"),
+    Index("ix_task_owner", "owner"),
+    Index("ix_task_tenant_id", "tenant_id"),
     Index("ix_task_due_at", "due_at"),
     Index("ix_task_created_at", "created_at"),
 )
@@ -244,6 +247,7 @@ job: Final = _table(
     Index("ix_job_execution_id", "execution_id"),
     Index("ix_job_definition_id_element_id", "definition_id", "element_id"),
     Index("ix_job_due_at", "due_at"),
+    Index("ix_job_tenant_id", "tenant_id"),
 )
 """Work for later; the fields of `state.Job`. A timer start event's job has empty `root_id` and `instance_id`.
 

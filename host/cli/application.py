@@ -12,16 +12,19 @@ from host.cli import (
     claim,
     complete,
     credentials,
+    dead_letters,
     definitions,
     demo,
     deploy,
     forms,
+    history,
     instances,
     jobs,
     login,
     message,
     migrate,
     notifications,
+    sagas,
     serve,
     signal,
     start,
@@ -62,7 +65,10 @@ app.command("claim", rich_help_panel=PEOPLE)(claim.claim)
 app.command("complete", rich_help_panel=PEOPLE)(complete.complete)
 app.add_typer(forms.app, name="forms", rich_help_panel=PROCESSES)
 app.add_typer(jobs.app, name="jobs", rich_help_panel=OPERATIONS)
+app.add_typer(sagas.app, name="sagas", rich_help_panel=OPERATIONS)
 app.add_typer(notifications.app, name="notifications", rich_help_panel=OPERATIONS)
+app.add_typer(history.app, name="history", rich_help_panel=OPERATIONS)
+app.add_typer(dead_letters.app, name="dead-letters", rich_help_panel=OPERATIONS)
 app.command("migrate", rich_help_panel=OPERATIONS)(migrate.migrate)
 app.command("check", rich_help_panel=OPERATIONS)(check.check)
 

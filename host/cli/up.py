@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def up(
-    address: Annotated[str, typer.Option(help="Where to listen. Loopback until access control exists.")] = "127.0.0.1",
+    address: Annotated[str, typer.Option(help="Where to listen; on loopback while access is off.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port of the edge: REST, gRPC, gRPC-Web; 0 takes a free one.")] = 8080,
     grpc_port: Annotated[int, typer.Option(help="Port of the services themselves; 0 takes a free one.")] = 0,
     data_directory: Annotated[Path, typer.Option(help="Where the data is kept.")] = Path(".flowloom"),
@@ -74,15 +74,17 @@ def _welcome(mesh: EmbeddedMesh) -> None:
             f"  gRPC     {target} (also gRPC-Web, reflection, health)",
         ]
     lines += [f"  services {mesh.grpc_address} (gRPC, without the edge)", f"  metrics  {mesh.metrics_address}"]
+    if not mesh.checks_access:
+        lines.append("Access is off (FLOWLOOM_ACCESS_MODE): every program on this machine may do everything.")
+    lines += ["", "Try:", f"  export FLOWLOOM_TARGET={target}"]
+    if mesh.checks_access:
+        lines.append("  flowloom login admin     (the first start has told a one-time password)")
     lines += [
-        "Only programs on this machine can reach it: access control does not exist yet.",
-        "",
-        "Try:",
-        f"  export FLOWLOOM_TARGET={target}",
         "  flowloom deploy my-process.bpmn20.xml",
         "  flowloom start my-process --variable amount=5",
         "  flowloom tasks",
     ]
     if mesh.rest_address:
-        lines.append(f"  curl {mesh.rest_address}/process-api/runtime/tasks")
+        who = "-u admin " if mesh.checks_access else ""
+        lines.append(f"  curl {who}{mesh.rest_address}/process-api/runtime/tasks")
     typer.echo("\n".join(lines))

@@ -24,6 +24,8 @@ from mesh.clock import Clock
 from mesh.errors import AlreadyExists
 
 MAX_PASSWORD_CHARACTERS: Final = 512
+MAX_REVOKED: Final = 200
+"""Single tokens and sessions of a user that are refused by name; the answer about their permissions carries them."""
 _GENERATIONS_FROM: Final = datetime(2026, 1, 1, tzinfo=UTC)
 
 
@@ -117,7 +119,7 @@ class Accounts:
                 caller.tenant_of_new(user.tenant_id)
                 existing_tenant(work, user.tenant_id)
             user = self._change_password(work, user, ask, hashed, now)
-            if hashed is not None or (user.disabled and not present.disabled) or user.issuer != present.issuer:
+            if hashed is not None or _shut_out(present, user):
                 user = end_everything(work, user, now)
             work.users.put(user)
             work.changed([user.id])
@@ -197,7 +199,18 @@ def end_everything(work: Work, user: User, now: datetime) -> User:
     """End the user's sessions; the user whose tokens are of the next generation, still to be put."""
     work.tokens.end_sessions_of(user.id)
     work.changed([user.id])
-    return msgspec.structs.replace(user, token_generation=max(user.token_generation + 1, generation(now)))
+    return _of_next_generation(user, now)
+
+
+def revoke_token(work: Work, token_id: str, user_id: str, until: datetime, now: datetime) -> None:
+    """Refuse access tokens with this `jti` or `sid`; if that makes too many of one user, refuse all given so far."""
+    work.tokens.revoke(token_id, user_id, until)
+    work.changed([user_id])
+    if work.tokens.count_revoked(user_id) > MAX_REVOKED:
+        user = work.users.find(user_id, lock=True)
+        if user is not None:
+            work.users.put(_of_next_generation(user, now))
+            work.tokens.drop_revoked(user_id)
 
 
 def subject_of(name: str) -> str:
@@ -205,11 +218,22 @@ def subject_of(name: str) -> str:
     return digest(name)
 
 
+def _of_next_generation(user: User, now: datetime) -> User:
+    return msgspec.structs.replace(user, token_generation=max(user.token_generation + 1, generation(now)))
+
+
 def _changed(present: User, ask: UserChange) -> User:
     names = ("first_name", "last_name", "display_name", "email", "tenant_id", "disabled", "issuer")
     return msgspec.structs.replace(
         present, **{name: value for name in names if (value := getattr(ask, name)) is not None}
     )
+
+
+def _shut_out(before: User, after: User) -> bool:
+    """Whether what opened the account does so no longer."""
+    disabled = after.disabled and not before.disabled
+    must_change = after.must_change_password and not before.must_change_password
+    return disabled or must_change or after.issuer != before.issuer
 
 
 def _drop(work: Work, caller: Caller, user_id: str) -> dict[str, int]:

@@ -9,6 +9,7 @@ from typing import Final
 
 import msgspec
 
+from identity.app.accounts import revoke_token
 from identity.app.authority import Caller, user_in_sight
 from identity.app.lists import ApiTokenFilter, Lists
 from identity.app.ports import Store, Work
@@ -102,8 +103,8 @@ class ApiTokens:
                 _in_sight(work, caller, token)
             if token.revoked_at is None:
                 work.tokens.put_api_token(msgspec.structs.replace(token, revoked_at=now))
-            work.tokens.revoke(token.id, token.user_id, now + timedelta(seconds=self._settings.access_seconds))
-            work.changed([token.user_id])
+            last_expiry = now + timedelta(seconds=self._settings.access_seconds)
+            revoke_token(work, token.id, token.user_id, last_expiry, now)
 
         await self._store.write(lambda work: once(work, request, now, type(None), lambda: end(work)))
 

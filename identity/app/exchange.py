@@ -12,12 +12,13 @@ from identity.app.accounts import generation
 from identity.app.attempts import Source, Throttle, too_many
 from identity.app.key_ring import KeyRing
 from identity.app.logins import Logins, bad_credentials
+from identity.app.outcomes import API_TOKEN, BAD, OUTSIDE_TOKEN, TOO_SOON, Outcomes
 from identity.app.ports import OutsideIssuer, OutsideUser, Store, Work
 from identity.app.requests import check_texts
 from identity.model.people import Membership, User
 from identity.model.tokens import API_PREFIX, MAX_SECRET_CHARACTERS, ApiToken, Opened, digest
 from mesh.clock import Clock
-from mesh.errors import InvalidArgument, PermissionDenied
+from mesh.errors import InvalidArgument, PermissionDenied, Unauthenticated
 
 USE_NOTED_SECONDS: Final = 60
 """How exactly it is known when an API token was last used; more exactly would be a write for each use."""
@@ -37,6 +38,7 @@ class Exchange:
         *,
         outside: OutsideIssuer | None,
         provision: bool,
+        outcomes: Outcomes,
         clock: Clock,
     ) -> None:
         """`outside` None: no issuer besides us is trusted; `provision`: its users are made when first seen."""
@@ -46,6 +48,7 @@ class Exchange:
         self._throttle = throttle
         self._outside = outside
         self._provision = provision
+        self._outcomes = outcomes
         self._clock = clock
 
     async def basic(self, user_id: str, password: str, address: str) -> Opened:
@@ -75,13 +78,24 @@ class Exchange:
 
         found = await self._store.write(look)
         if isinstance(found, float):
+            self._outcomes.refused(API_TOKEN, TOO_SOON if found > 0 else BAD, address=address)
             raise too_many(found) if found > 0 else bad_credentials()
         _, user, token = found
+        self._outcomes.good(API_TOKEN)
         left = None if token.expires_at is None else (token.expires_at - now).total_seconds()
         return self._opened(user, token.id, left)
 
-    async def outside_token(self, text: str) -> Opened:
+    async def outside_token(self, text: str, address: str) -> Opened:
         """For a token of the outside issuer. Raises Unauthenticated, PermissionDenied for a user not known here."""
+        try:
+            user = await self._outside_user(text)
+        except (Unauthenticated, PermissionDenied):
+            self._outcomes.refused(OUTSIDE_TOKEN, BAD, address=address)
+            raise
+        self._outcomes.good(OUTSIDE_TOKEN)
+        return self._opened(user)
+
+    async def _outside_user(self, text: str) -> User:
         if self._outside is None:
             raise bad_credentials()
         told = await self._outside.verify(text)
@@ -91,7 +105,7 @@ class Exchange:
             user = await self._store.write(lambda work: self._settle(work, told, now))
         if user is None or user.disabled:
             raise bad_credentials()
-        return self._opened(user)
+        return user
 
     def _settle(self, work: Work, told: OutsideUser, now: datetime) -> User:
         """Bring the user in step with what the issuer says."""

@@ -14,6 +14,7 @@ from typing import Final
 
 from identity.app.accounts import Accounts, end_everything
 from identity.app.attempts import Source, Throttle, too_many
+from identity.app.outcomes import BAD, PASSWORD, TOO_SOON, Outcomes
 from identity.app.ports import Passwords, Store, Work
 from identity.app.requests import MAX_TEXT_CHARACTERS, refused
 from identity.model.people import Password, User
@@ -28,12 +29,20 @@ class Logins:
     """Checks passwords. Raises Unavailable while the database is away, ResourceExhausted if too many wait."""
 
     def __init__(
-        self, store: Store, passwords: Passwords, throttle: Throttle, accounts: Accounts, clock: Clock
+        self,
+        store: Store,
+        passwords: Passwords,
+        throttle: Throttle,
+        accounts: Accounts,
+        *,
+        outcomes: Outcomes,
+        clock: Clock,
     ) -> None:
         self._store = store
         self._passwords = passwords
         self._throttle = throttle
         self._accounts = accounts
+        self._outcomes = outcomes
         self._clock = clock
         self._under_way: dict[bytes, asyncio.Future[User]] = {}
         self._key = secrets.token_bytes(32)
@@ -62,7 +71,8 @@ class Logins:
 
         def change(work: Work) -> None:
             present = work.users.find(user.id, lock=True)
-            if present is None or present.disabled or present.issuer:
+            # Somebody else may have set another password since this one was proven.
+            if present is None or present.disabled or present.token_generation != user.token_generation:
                 raise bad_credentials()
             work.users.put_password(user.id, Password(hash=hashed), now)
             work.users.put(end_everything(work, present, now))
@@ -97,13 +107,16 @@ class Logins:
             return wait_seconds, work.users.find(known), work.users.password(known)
 
         wait_seconds, user, kept = await self._store.write(begin)
+        known_user_id = "" if user is None else user.id
         if wait_seconds > 0:
+            self._outcomes.refused(PASSWORD, TOO_SOON, known_user_id=known_user_id, address=address)
             raise too_many(wait_seconds)
         usable = len(password) <= MAX_GIVEN_CHARACTERS and len(user_id) <= MAX_TEXT_CHARACTERS
         may = usable and user is not None and not user.disabled and not user.issuer and kept is not None
         hash_ = kept.hash if may and kept is not None else None
         right = await self._passwords.verify(hash_, password if usable else "")
         if not right or user is None or hash_ is None:
+            self._outcomes.refused(PASSWORD, BAD, known_user_id=known_user_id, address=address)
             raise bad_credentials()
         dated = self._passwords.is_dated(hash_)
         renewed = await self._passwords.hash(password) if dated else None
@@ -114,6 +127,7 @@ class Logins:
                 work.users.put_password(user.id, Password(hash=renewed, must_change=present.must_change), now)
 
         await self._store.write(succeed)
+        self._outcomes.good(PASSWORD)
         return user
 
 

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import hmac
-import logging
 import secrets
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Final
 
 import msgspec
 
-from identity.app.accounts import end_everything
+from identity.app.accounts import end_everything, revoke_token
 from identity.app.authority import Caller, user_in_sight
 from identity.app.key_ring import KeyRing
 from identity.app.logins import bad_credentials
+from identity.app.outcomes import BAD, REFRESH_TOKEN, REUSED, Outcomes
 from identity.app.ports import Store, Work
 from identity.app.requests import once, refused, request_of
 from identity.model.people import User
@@ -35,8 +34,6 @@ from mesh.clock import Clock
 from mesh.errors import Unauthenticated
 from mesh.ids import IdSource
 
-_LOGGER: Final = logging.getLogger(__name__)
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Renewed:
@@ -51,9 +48,19 @@ class _Renewed:
 class Sessions:
     """The use cases of sessions. Raises Unavailable while the database is away."""
 
-    def __init__(self, store: Store, ring: KeyRing, *, clock: Clock, ids: IdSource, settings: TokenSettings) -> None:
+    def __init__(
+        self,
+        store: Store,
+        ring: KeyRing,
+        *,
+        outcomes: Outcomes,
+        clock: Clock,
+        ids: IdSource,
+        settings: TokenSettings,
+    ) -> None:
         self._store = store
         self._ring = ring
+        self._outcomes = outcomes
         self._clock = clock
         self._ids = ids
         self._settings = settings
@@ -75,6 +82,10 @@ class Sessions:
             present = work.users.find(user.id, lock=True)
             if present is None or present.disabled or present.token_generation != user.token_generation:
                 raise bad_credentials()
+            # Ids are ordered by time: the oldest ones go, and what they gave out expires by itself.
+            others = work.tokens.sessions_of(user.id)
+            for oldest in others[: max(len(others) + 1 - self._settings.max_sessions, 0)]:
+                work.tokens.end_session(oldest)
             work.tokens.add_session(session, token)
             return present
 
@@ -88,15 +99,14 @@ class Sessions:
         now = self._clock.now()
         renewed = await self._store.write(lambda work: self._renew(work, secret, request_id, now))
         if renewed is None:
+            self._outcomes.refused(REFRESH_TOKEN, BAD)
             raise bad_credentials()
         if renewed.user is None or renewed.expires_at is None:
-            _LOGGER.warning(
-                "a refresh token came a second time; its session is ended",
-                extra={"session_id": renewed.session.id, "user_id": renewed.session.user_id},
-            )
+            self._outcomes.refused(REFRESH_TOKEN, REUSED, known_user_id=renewed.session.user_id)
             raise Unauthenticated(
                 "refresh-token-reused", "expected a refresh token that was not used before, found one that was"
             )
+        self._outcomes.good(REFRESH_TOKEN)
         return self._opened(renewed.user, renewed.session, renewed.refresh_token, renewed.expires_at, now)
 
     async def log_out(self, refresh_token: str, access_token: str, *, all_sessions: bool) -> None:
@@ -173,18 +183,17 @@ class Sessions:
             self._end_all(work, session.user_id, now)
             return
         work.tokens.end_session(session_id)
-        work.tokens.revoke(session_id, session.user_id, self._last_expiry(now))
-        work.changed([session.user_id])
+        revoke_token(work, session_id, session.user_id, self._last_expiry(now), now)
 
-    def _revoke(self, work: Work, claims: Claims, now: datetime, *, all_sessions: bool) -> None:
+    @classmethod
+    def _revoke(cls, work: Work, claims: Claims, now: datetime, *, all_sessions: bool) -> None:
         """Of an access token: all sessions of its user, or itself, whatever it comes from."""
         if claims.expires_at <= now or work.users.find(claims.user_id) is None:
             return
         if all_sessions:
-            self._end_all(work, claims.user_id, now)
-            return
-        work.tokens.revoke(claims.token_id, claims.user_id, claims.expires_at)
-        work.changed([claims.user_id])
+            cls._end_all(work, claims.user_id, now)
+        else:
+            revoke_token(work, claims.token_id, claims.user_id, claims.expires_at, now)
 
     @staticmethod
     def _end_all(work: Work, user_id: str, now: datetime) -> None:

@@ -100,7 +100,7 @@ class AccessServicer(services.AccessServiceServicer):
         elif kind == "api_token":
             opened = await exchange.api_token(request.api_token, request.address)
         elif kind == "outside_token":
-            opened = await exchange.outside_token(request.outside_token)
+            opened = await exchange.outside_token(request.outside_token, request.address)
         else:
             raise refused("credentials", "expected basic, api_token or outside_token, found none")
         return pb.ExchangeCredentialsResponse(**mapping.opened(opened))

@@ -58,6 +58,14 @@ class SqlTokens:
     def revoke(self, token_id: str, user_id: str, until: datetime) -> None:
         rows.put(self._connection, tables.revoked_token, {"token_id": token_id, "user_id": user_id, "until": until})
 
+    def count_revoked(self, user_id: str) -> int:
+        statement = select(func.count()).where(tables.revoked_token.c.user_id == user_id)
+        return int(self._connection.execute(statement).scalar_one())
+
+    def drop_revoked(self, user_id: str) -> int:
+        revoked = tables.revoked_token
+        return self._connection.execute(delete(revoked).where(revoked.c.user_id == user_id)).rowcount
+
     def api_token(self, token_id: str) -> ApiToken | None:
         return self._api_token(_api.id == token_id)
 
@@ -81,11 +89,10 @@ class SqlTokens:
         self._connection.execute(update(tables.api_token).where(_api.id == token.id).values(values))
 
     def drop_all_of(self, user_id: str) -> dict[str, int]:
-        revoked = tables.revoked_token
         return {
             "session": self.end_sessions_of(user_id),
             "api-token": self._connection.execute(delete(tables.api_token).where(_api.user_id == user_id)).rowcount,
-            "revoked-token": self._connection.execute(delete(revoked).where(revoked.c.user_id == user_id)).rowcount,
+            "revoked-token": self.drop_revoked(user_id),
         }
 
     def sweep(self, now: datetime, replaced_before: datetime) -> int:

@@ -22,6 +22,7 @@ USER_KEY: Final = "x-user"
 _SCHEME: Final = "bearer "
 
 REFUSAL_SECONDS: Final = 0.01
+STREAM_SECONDS: Final = 30.0
 
 Metadata = Iterable[Any]
 """Pairs of key and value, as gRPC hands them over."""
@@ -38,12 +39,23 @@ class Access(Protocol):
         """Return who calls. Raises Unauthenticated, PermissionDenied, or Unavailable if it cannot be told now."""
         ...
 
+    @property
+    def stream_seconds(self) -> float | None:
+        """How often it is asked whether an open stream may go on; None: never."""
+        ...
+
+    async def stands(self, rule: Rule, metadata: Metadata) -> None:
+        """Raise as `admit` unless whoever opened a stream may still do so, be their token expired or not."""
+        ...
+
 
 class OpenAccess:
     """Lets everybody do everything: for tests, and for a mesh that only its own machine can reach.
 
     Whoever calls is whom they say they are, in the metadata `x-user`.
     """
+
+    stream_seconds: float | None = None
 
     def __init__(self, rules: AccessRules | None = None) -> None:
         """With `rules`, a method without one is refused when it is registered, as where access is enforced."""
@@ -57,6 +69,9 @@ class OpenAccess:
         """Return the user of the metadata, with all privileges."""
         user_id = next((value for key, value in metadata if key == USER_KEY), "")
         return Principal(user_id=user_id if isinstance(user_id, str) else user_id.decode(), privileges=_ALL)
+
+    async def stands(self, rule: Rule, metadata: Metadata) -> None:
+        """Do nothing."""
 
 
 _ALL: Final = frozenset((ALL_PRIVILEGES,))
@@ -77,9 +92,14 @@ class AccessControl:
         cache: PermissionCache,
         *,
         refusal_seconds: float = REFUSAL_SECONDS,
+        stream_seconds: float = STREAM_SECONDS,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
-        """`refusal_seconds`: how long after its beginning a refused call is answered, if it is not later anyway."""
+        """`refusal_seconds`: how long after its beginning a refused call is answered, if it is not later anyway.
+
+        `stream_seconds`: how often it is looked whether whoever opened a stream may still do so.
+        """
+        self.stream_seconds: float | None = stream_seconds
         self._rules = rules
         self._verifier = verifier
         self._source = source
@@ -108,9 +128,15 @@ class AccessControl:
             raise
         return principal
 
-    async def identify(self, token: str) -> Principal:
+    async def stands(self, rule: Rule, metadata: Metadata) -> None:
+        """Raise as `admit` unless whoever opened a stream may still do so, be their token expired or not."""
+        principal = await self.identify(bearer_of(metadata), or_expired=True)
+        if principal.privileges.isdisjoint(rule.granted_by):
+            raise lacks(rule.privilege)
+
+    async def identify(self, token: str, *, or_expired: bool = False) -> Principal:
         """Return whose token this is, with what they may do now. Raises Unauthenticated, Unavailable."""
-        verified = await self._verifier.verify(token)
+        verified = await self._verifier.verify(token, or_expired=or_expired)
         if verified.is_service:
             return Principal(user_id=verified.subject, privileges=_ALL, is_service=True)
         permissions = await self._cache.get(verified.subject, lambda: self._source.permissions(verified.subject))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from mesh.access.control import REFUSAL_SECONDS
+from mesh.access.control import REFUSAL_SECONDS, STREAM_SECONDS
 from mesh.access.keys import MAX_KEY_AGE_SECONDS, REFRESH_PAUSE_SECONDS
 from mesh.access.service_tokens import LIFETIME_SECONDS
 from mesh.access.tokens import KEPT_TOKENS, LEEWAY_SECONDS
@@ -40,6 +40,9 @@ class AccessSettings:
     )
     key_age_seconds: float = setting(
         MAX_KEY_AGE_SECONDS, doc="How long the issuer's keys are used before they are fetched again.", minimum=1
+    )
+    stream_seconds: float = setting(
+        STREAM_SECONDS, doc="How often it is looked whether whoever opened a stream may still do so.", minimum=0.1
     )
     service_token_seconds: float = setting(LIFETIME_SECONDS, doc="How long a service's own token is valid.", minimum=5)
     refusal_seconds: float = setting(

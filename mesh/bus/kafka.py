@@ -38,6 +38,7 @@ from mesh.errors import InvalidArgument, Unavailable
 
 _LOGGER: Final = logging.getLogger(__name__)
 _CREATE_SECONDS: Final = 15.0
+_ASK_SECONDS: Final = 3.0
 _RETRY_SECONDS: Final = 1.0
 _LETTER_COMPACTION: Final = {"cleanup.policy": "compact", "delete.retention.ms": str(7 * 24 * 3600 * 1000)}
 
@@ -167,7 +168,7 @@ class KafkaBus:
     def _create_topics(self) -> None:
         settings = self._settings
         admin = AdminClient(client_config(settings))
-        known = admin.list_topics(timeout=_CREATE_SECONDS).topics
+        known = admin.list_topics(timeout=_ASK_SECONDS).topics
         size = str(settings.max_message_bytes + 64 * 1024)
         kept = {"retention.ms": str(int(settings.retention_seconds * 1000)), "max.message.bytes": size}
         wanted: list[Any] = []

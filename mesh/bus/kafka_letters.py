@@ -290,7 +290,7 @@ class LetterLog:
         """Read all topics from their beginning, once they are there; returns their names."""
         while not self._stopping.is_set():
             try:
-                known = consumer.list_topics(timeout=5.0).topics
+                known = consumer.list_topics(timeout=2.0).topics
                 if all(name in known for name in self._topics):
                     consumer.assign([TopicPartition(name, 0, OFFSET_BEGINNING) for name in self._topics])
                     return set(self._topics)

@@ -229,8 +229,8 @@ class Reader:
             _LOGGER.warning("%s begins where Kafka says: %s", self._group, failed)
             places = list(parts)
         consumer.incremental_assign(places)
-        if self._paused:
-            consumer.pause(places)
+        # A partition that was lost while it was paused comes back paused: say which it is to be.
+        (consumer.pause if self._paused else consumer.resume)(places)
 
     def _begin(self, consumer: Any, part: Any) -> Any:
         applied = self._applied_sequence()

@@ -41,7 +41,8 @@ def client_config(settings: BusSettings) -> dict[str, Any]:
         "security.protocol": settings.security_protocol,
         "client.id": settings.instance or "flowloom",
         "reconnect.backoff.max.ms": 2000,
-        "log_level": 3,
+        # Connections that fail are told by callbacks, once; the library would tell each attempt.
+        "log_level": 2,
     }
     if settings.sasl_mechanism:
         config |= {

@@ -3,7 +3,20 @@
 import sys
 import time
 
-from tests.bench import access, caches, edge, edge_access, group_commit, growth, jobs, kernel, memory
+from tests.bench import (
+    access,
+    caches,
+    edge,
+    edge_access,
+    group_commit,
+    growth,
+    history,
+    jobs,
+    kernel,
+    memory,
+    sagas,
+    streams,
+)
 
 BENCHES = {
     "kernel": kernel.run,
@@ -11,8 +24,11 @@ BENCHES = {
     "jobs": jobs.run,
     "access": access.run,
     "caches": caches.run,
+    "streams": streams.run,
+    "sagas": sagas.run,
     "edge": edge.run,
     "edge-access": edge_access.run,
+    "history": history.run,
     "memory": memory.run,
     "growth": growth.run,
 }

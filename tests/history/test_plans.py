@@ -12,8 +12,9 @@ from history.app.logs import DetailFilter, TaskLogFilter
 from history.app.queries import ActivityFilter, Condition, InstanceFilter, TaskFilter, VariableFilter
 from history.app.searching import Wish
 from history.app.statistics import Range
-from history.storage import log_tables, migrate, schema, search_tables, tables
+from history.storage import log_tables, schema, search_tables, tables
 from history.storage.log_queries import LogAnswers
+from history.storage.migrate import MIGRATIONS
 from history.storage.queries import Queries
 from history.storage.searching import TermIndex
 from history.storage.statistics import StatisticsAnswers
@@ -85,7 +86,7 @@ async def database(url: str) -> AsyncIterator[Database]:
     found = open_database(DatabaseSettings(url=url))
 
     def fill() -> None:
-        migrate.upgrade(found)
+        MIGRATIONS.upgrade(found)
         kinds = (
             tables.process_instance,
             tables.activity,

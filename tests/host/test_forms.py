@@ -11,17 +11,23 @@ import pytest
 
 from tests.engine.forms.worlds import process
 from tests.forms.worlds import form
+from tests.host.enforced import PASSWORD, QUICK
 from tests.mesh_process import running_mesh
 
 pytestmark = pytest.mark.envoy
 
 API = "/process-api"
+NOBODY = {"authorization": ""}
 PROPERTY = "|<flowable:formProperty id='room' type='long' required='true'/>"
 
 
 @pytest.fixture(scope="module")
 def rest() -> Iterator[httpx.Client]:
-    with running_mesh(edge=True) as mesh, httpx.Client(base_url=mesh.rest, trust_env=False, timeout=30) as client:
+    with (
+        running_mesh(edge=True, environment=QUICK) as mesh,
+        httpx.Client(base_url=mesh.rest, trust_env=False, timeout=30) as client,
+    ):
+        client.headers.update(login(client, "admin", PASSWORD))
         packed = io.BytesIO()
         with zipfile.ZipFile(packed, "w") as archive:
             keyed = process(start="flowable:formKey='leave'", task="flowable:formKey='leave'")
@@ -31,6 +37,24 @@ def rest() -> Iterator[httpx.Client]:
         files = {"file": ("leave.bar", packed.getvalue())}
         client.post(f"{API}/repository/deployments", files=files).raise_for_status()
         yield client
+
+
+def login(rest: httpx.Client, user_id: str, password: str) -> dict[str, str]:
+    answer = rest.post("/identity-api/login", json={"userId": user_id, "password": password}, headers=NOBODY)
+    answer.raise_for_status()
+    return {"authorization": f"Bearer {answer.json()['accessToken']}"}
+
+
+def make_user(rest: httpx.Client, user_id: str, *privileges: str) -> dict[str, str]:
+    """Somebody with privileges; returns the headers of their session."""
+    body = {"id": user_id, "firstName": user_id, "password": f"password of {user_id}"}
+    rest.post("/idm-api/users", json=body).raise_for_status()
+    for name in privileges:
+        made = rest.post("/idm-api/privileges", json={"name": name})
+        made.raise_for_status()
+        given = rest.post(f"/idm-api/privileges/{made.json()['id']}/users", json={"userId": user_id})
+        given.raise_for_status()
+    return login(rest, user_id, body["password"])
 
 
 def run(rest: httpx.Client, key: str, **more: Any) -> str:
@@ -152,3 +176,31 @@ def test_a_deployment_with_a_wrong_form_is_refused_with_file_and_field(rest: htt
     assert "resources.bad.form.fields.x" in answer.json()["exception"]
     body = {"processDefinitionKey": "bad"}
     assert rest.post(f"{API}/runtime/process-instances", json=body).status_code == 404
+
+
+def test_who_may_complete_tasks_submits_their_forms_and_does_nothing_else_with_forms(rest: httpx.Client) -> None:
+    tasks = (f"engine.task.{verb}" for verb in ("read", "act", "claim", "complete"))
+    ann = make_user(rest, "ann", *tasks)
+    instance_id = run(rest, "leave")
+    task_id = task(rest, instance_id)["id"]
+    found = rest.get("/form-api/form-repository/form-definitions", params={"key": "leave", "latest": "true"}).json()
+    body = {
+        "action": "complete",
+        "formDefinitionId": found["data"][0]["id"],
+        "variables": [{"name": "reason", "value": "sun"}],
+    }
+
+    claimed = rest.post(f"{API}/runtime/tasks/{task_id}", json={"action": "claim", "assignee": "ann"}, headers=ann)
+    shown = rest.get(f"{API}/runtime/tasks/{task_id}/form", headers=ann)
+    completed = rest.post(f"{API}/runtime/tasks/{task_id}", json=body, headers=ann)
+
+    assert [answer.status_code for answer in (claimed, shown, completed)] == [200, 200, 200], completed.text
+    kept = rest.get("/form-api/form/form-instances", params={"taskId": task_id}).json()
+    assert kept["data"][0]["submittedBy"] == "ann"
+    for answer in (
+        rest.get("/form-api/form/form-instances", headers=ann),
+        rest.post("/form-api/form/submissions:prepare", json={"sagaId": "s", "stepId": "x"}, headers=ann),
+        rest.post("/form-api/form-repository/deployments:create", json={}, headers=ann),
+    ):
+        assert (answer.status_code, answer.json()["reason"]) == (403, "privilege-missing")
+    assert rest.get("/form-api/form/form-instances", headers=NOBODY).status_code == 401

@@ -33,7 +33,9 @@ def mesh_in(folder: Path, *, edge: bool = False) -> Iterator[tuple[subprocess.Po
     command = [sys.executable, "-m", "host", "up", "--port", "0", "--quiet", "--data-directory", str(folder)]
     command += ["--announce", str(announce)] + ([] if edge else ["--no-edge"])
     with (folder / "mesh.log").open("ab") as log:
-        process = subprocess.Popen(command, stdout=log, stderr=log, env=os.environ.copy())
+        # This is about the life of a mesh: nobody logs in.
+        environment = {**os.environ, "FLOWLOOM_ACCESS_MODE": "off"}
+        process = subprocess.Popen(command, stdout=log, stderr=log, env=environment)
     try:
         deadline = time.monotonic() + START_SECONDS
         while not announce.exists() and process.poll() is None and time.monotonic() < deadline:

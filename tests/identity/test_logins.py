@@ -281,6 +281,32 @@ async def test_no_secret_is_logged(small_world: World, caplog: pytest.LogCapture
         assert secret not in logged
 
 
+async def test_what_became_of_credentials_is_counted_and_logged_without_unknown_names(
+    small_world: World, caplog: pytest.LogCaptureFixture, refused: Refused
+) -> None:
+    caplog.set_level(logging.INFO)
+    await small_world.user("anna")
+    session = await small_world.login("anna")
+    refresh = access_pb.RefreshRequest(refresh_token=session.refresh_token)
+    await small_world.access.Refresh(refresh)
+    await refused(small_world.access.Refresh(refresh))
+    for _ in range(6):
+        await wait_seconds(small_world, "anna", address="203.0.113.7")
+    await wait_seconds(small_world, "a password in the wrong field")
+    await refused(small_world.access.ExchangeCredentials(access_pb.ExchangeCredentialsRequest(api_token="flt_x")))
+
+    def counted(kind: str, outcome: str) -> float:
+        labels = {"kind": kind, "outcome": outcome}
+        return small_world.registry.get_sample_value("flowloom_identity_credentials_total", labels) or 0.0
+
+    assert [counted("password", each) for each in ("good", "bad", "too-soon")] == [1, 6, 1]
+    assert [counted("refresh-token", each) for each in ("good", "bad", "reused")] == [1, 0, 1]
+    assert counted("api-token", "bad") == 1
+    assert "refused a password of user anna from 203.0.113.7: too-soon" in caplog.text
+    assert "refused a password of an unknown user from an unknown address: bad" in caplog.text
+    assert "wrong field" not in caplog.text
+
+
 async def test_a_real_hash_of_the_default_settings_verifies(sqlite_url: str, worlds: object, refused: Refused) -> None:
     world: World = await worlds(sqlite_url, passwords=PasswordSettings())  # type: ignore[operator]
     await world.user("anna")

@@ -128,3 +128,17 @@ async def test_a_user_who_is_deleted_while_joining_is_not_left_in_the_group(repl
 
     members = await first.service._store.read(lambda work: work.groups.members("clerks"))
     assert members == []
+
+
+async def test_a_password_that_was_replaced_meanwhile_changes_nothing(replicas: tuple[World, World]) -> None:
+    first, second = replicas
+    for n in range(5):
+        await first.user(f"user-{n}")
+        change = access_pb.ChangePasswordRequest(user_id=f"user-{n}", password=PASSWORD, new_password="by the user")
+        reset = pb.UpdateUserRequest(user_id=f"user-{n}", password="by the administrator")
+        changed, _ = await asyncio.gather(
+            first.access.ChangePassword(change), second.identity.UpdateUser(reset), return_exceptions=True
+        )
+        # Either the user was first and the administrator's came after it, or the user's proof was no longer one.
+        found = await outcomes(second.login(f"user-{n}", "by the administrator"))
+        assert found == ["ok"], changed

@@ -248,3 +248,39 @@ async def test_sweeping_deletes_what_is_over_and_nothing_else(url: str, worlds: 
     world.later(days=31)
     await world.service.sweeping.run()
     assert set((await world.service._store.read(count)).values()) == {0}
+
+
+async def test_the_oldest_session_ends_for_one_too_many(url: str, worlds: Worlds, refused: Refused) -> None:
+    world = await worlds(url, tokens=TokenSettings(max_sessions=2))
+    await world.user("anna")
+    first, second, third = [await world.login("anna") for _ in range(3)]
+
+    assert await refused(refresh(world, first.refresh_token)) == BAD
+    for each in (second, third):
+        assert (await refresh(world, each.refresh_token)).user_id == "anna"
+
+
+async def test_too_many_revocations_become_one_of_everything(small_world: World) -> None:
+    await small_world.user("anna")
+    before = await small_world.permissions("anna")
+    tokens = [await small_world.login("anna") for _ in range(100)]
+    for each in tokens:
+        await small_world.access.Logout(access_pb.LogoutRequest(access_token=each.access_token))
+    many = await small_world.permissions("anna")
+    one_more = await small_world.login("anna")
+
+    await small_world.access.Logout(access_pb.LogoutRequest(access_token=one_more.access_token))
+
+    after = await small_world.permissions("anna")
+    assert (len(many.revoked_token_ids), many.token_generation) == (200, before.token_generation)
+    assert len(after.revoked_token_ids) <= 1
+    assert after.token_generation > before.token_generation
+
+
+async def test_who_must_change_their_password_loses_their_sessions(
+    world: World, anna: access_pb.LoginResponse, refused: Refused
+) -> None:
+    await world.identity.UpdateUser(pb.UpdateUserRequest(user_id="anna", must_change_password=True))
+
+    assert await refused(refresh(world, anna.refresh_token)) == BAD
+    assert await refused(world.login("anna")) == ("FAILED_PRECONDITION", "password-change-required")

@@ -9,6 +9,7 @@ import httpx
 from flowloom.identity.v1 import access_service_pb2 as access_pb
 from flowloom.identity.v1 import access_service_pb2_grpc, group_pb2, identity_service_pb2_grpc, privilege_pb2, user_pb2
 from flowloom.identity.v1 import identity_service_pb2 as pb
+from prometheus_client import CollectorRegistry
 
 from identity.service import IdentityService, IdentitySettings
 from identity.settings import IdentityDatabase, PasswordSettings
@@ -70,6 +71,7 @@ class World:
         self.clock = clock or ManualClock(BEGINNING)
         self.told: list[str] = []
         self.announced: list[tuple[str, str]] = []
+        self.registry = CollectorRegistry()
         database = IdentityDatabase(url=url, lock_wait_seconds=SECONDS, busy_seconds=SECONDS)
         settings = {"passwords": CHEAP, "admin_password": ADMIN_PASSWORD, **settings}
         self.settings = replace(IdentitySettings(database=database), **settings)
@@ -81,6 +83,7 @@ class World:
             self.settings,
             clock=self.clock,
             invalidate=invalidate or note,
+            registry=self.registry,
             announce=lambda user_id, password: self.announced.append((user_id, password)),
             transport=transport,
         )

@@ -11,6 +11,7 @@ from mesh.settings import setting
 class SagaSettings:
     """Bounds and pauses of sagas."""
 
+    completion: bool = setting(True, doc="Whether the end of an instance is a saga; false: nobody can take part in it.")
     in_flight: int = setting(512, doc="Sagas that one process has under its hands at once.", minimum=1)
     batch: int = setting(256, doc="Sagas whose steps one transaction writes.", minimum=1, maximum=1000)
     lease_seconds: float = setting(30.0, doc="How long a dead process keeps its sagas from the others.", minimum=1)

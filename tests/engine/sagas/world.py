@@ -92,7 +92,7 @@ class Participant(SagaParticipantServiceServicer):
         try:
             self.before(action, request.attempt)
             await asyncio.to_thread(self._act, request.saga_id, request.step_id, action)
-            self.after(action, request.attempt)
+            self.acted(request, action)
         except LateExecution as late:
             await context.abort(grpc.StatusCode.FAILED_PRECONDITION, str(late))
         except Refusal as refusal:
@@ -100,6 +100,10 @@ class Participant(SagaParticipantServiceServicer):
         except Trouble as trouble:
             await context.abort(grpc.StatusCode.UNAVAILABLE, str(trouble))
         return True
+
+    def acted(self, request: Any, action: str) -> None:
+        """Called behind an effect; may raise."""
+        self.after(action, request.attempt)
 
     def _act(self, saga_id: str, step_id: str, action: str) -> None:
         with self._database.begin() as connection:

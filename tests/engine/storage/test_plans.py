@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from engine.storage import deliveries, finding, flushing, jobs, loading, pruning
+from engine.storage import deliveries, finding, flushing, jobs, loading, pruning, relay_facts
 from engine.storage.tables import metadata
 from mesh.db.database import Database
 from mesh.db.statements import Delete, Sql
@@ -16,7 +16,14 @@ from mesh.db.types import text_of_moment
 from tests.engine.storage.support import START
 
 ROWS = 400
-SELECTS = [*finding.PLANNED, *loading.PLANNED, *jobs.PLANNED, *deliveries.PLANNED, *pruning.PLANNED]
+SELECTS = [
+    *finding.PLANNED,
+    *loading.PLANNED,
+    *jobs.PLANNED,
+    *deliveries.PLANNED,
+    *pruning.PLANNED,
+    *relay_facts.PLANNED,
+]
 DELETES = [found for found in vars(flushing).values() if isinstance(found, Delete)]
 UPDATES = [found for found in vars(flushing).values() if isinstance(found, Sql) and found.text.startswith("UPDATE")]
 THROWS = [flushing.THROW_SIGNAL, flushing.THROW_MESSAGE]

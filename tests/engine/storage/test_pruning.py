@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 from sqlalchemy import insert, select
 
-from engine.storage import migrate
-from engine.storage.pruning import prune_outbox
+from engine.storage.migrate import MIGRATIONS
+from engine.storage.pruning import prune_business_events, prune_outbox
+from engine.storage.relay_tables import business_event
 from engine.storage.tables import bus_offset, outbox
 from mesh.db.database import Database, DatabaseSettings, open_database
 
@@ -18,7 +19,7 @@ NOW = datetime(2026, 1, 1, tzinfo=UTC)
 @pytest.fixture
 def database(tmp_path: Path) -> Iterator[Database]:
     found = open_database(DatabaseSettings(url=f"sqlite:///{tmp_path}/engine.db"))
-    migrate.upgrade(found)
+    MIGRATIONS.upgrade(found)
     yield found
     found.close()
 
@@ -53,10 +54,10 @@ def left(database: Database) -> list[int]:
         return list(connection.execute(select(outbox.c.sequence).order_by(outbox.c.sequence)).scalars())
 
 
-def prune(database: Database) -> int:
+def prune(database: Database, *, relayed: bool = False) -> int:
     writer = database.writer()
     try:
-        return prune_outbox(writer, NOW - timedelta(hours=1))
+        return prune_outbox(writer, NOW - timedelta(hours=1), relayed=relayed)
     finally:
         writer.close()
 
@@ -82,3 +83,47 @@ def test_nothing_is_deleted_while_nobody_has_read(database: Database) -> None:
 
     assert prune(database) == 0
     assert left(database) == [1, 2]
+
+
+def test_with_a_broker_nothing_goes_that_the_relay_has_not_shipped(database: Database) -> None:
+    write(database, [5, 5, 5, 5])
+    read_up_to(database, relay=2, history=4)
+
+    assert prune(database, relayed=True) == 2
+    assert left(database) == [3, 4]
+
+
+def test_before_the_relay_has_shipped_anything_nothing_goes(database: Database) -> None:
+    write(database, [5, 5])
+    read_up_to(database, history=2)
+
+    assert prune(database, relayed=True) == 0
+
+
+def test_a_relay_of_former_times_holds_up_nothing_without_a_broker(database: Database) -> None:
+    write(database, [5, 5, 5])
+    read_up_to(database, relay=1, history=3)
+
+    assert prune(database) == 3
+
+
+def test_business_events_go_by_their_age(database: Database) -> None:
+    with database.engine.begin() as connection:
+        for hours in (30, 20, 1):
+            connection.execute(
+                insert(business_event).values(
+                    topic="flowable.task.created",
+                    event_id=f"e{hours}",
+                    root_id="r",
+                    payload=b"",
+                    headers="{}",
+                    occurred_at=NOW - timedelta(hours=hours),
+                )
+            )
+    writer = database.writer()
+    taken = prune_business_events(writer, NOW - timedelta(hours=10))
+    writer.close()
+
+    assert taken == 2
+    with database.reader.connect() as connection:
+        assert list(connection.execute(select(business_event.c.event_id)).scalars()) == ["e1"]

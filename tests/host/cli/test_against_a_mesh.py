@@ -19,10 +19,18 @@ SECONDS: Final = 60.0
 MODELS: Final = Path(__file__).parents[2] / "conformance" / "corpus" / "models" / "own"
 
 
+PASSWORD: Final = "the administrator of this test"
+
+
 @pytest.fixture(scope="module")
 def target(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with running_mesh(tmp_path_factory.mktemp("mesh"), MeshOptions()) as mesh:
-        yield mesh.rest.removeprefix("http://")
+    """A mesh whose administrator is logged in, in a home of its own."""
+    options = MeshOptions(environment={"FLOWLOOM_IDENTITY_ADMIN_PASSWORD": PASSWORD})
+    with pytest.MonkeyPatch.context() as patched, running_mesh(tmp_path_factory.mktemp("mesh"), options) as mesh:
+        patched.setenv("XDG_CONFIG_HOME", str(tmp_path_factory.mktemp("home")))
+        target = mesh.rest.removeprefix("http://")
+        assert flowloom(target, "login", "admin", "--password", PASSWORD).exit_code == 0
+        yield target
 
 
 def flowloom(target: str, *words: str) -> Any:
@@ -76,7 +84,7 @@ def test_what_the_mesh_refuses_is_one_line(target: str) -> None:
 @pytest.mark.envoy
 def test_a_message_that_was_sent_over_rest_is_in_the_log_and_can_be_resent(target: str) -> None:
     note = {"channel": "mail", "address": "kermit@pond.example", "subject": "Hello", "text": "There"}
-    answer = httpx.post(f"http://{target}/notify-api/notifications", json=note)
+    answer = httpx.post(f"http://{target}/notify-api/notifications", json=note, auth=("admin", PASSWORD))
     (delivery,) = answer.json()["deliveries"]
     sent = _log(target, lambda newest: newest["state"] == "sent")
 
@@ -99,3 +107,56 @@ def _log(target: str, holds: Callable[[Any], bool]) -> Any:
             return newest
         time.sleep(0.05)
     raise AssertionError(f"expected another log within {SECONDS} s, found {newest}")
+
+
+@pytest.mark.envoy
+def test_history_is_read_counted_searched_and_rebuilt_over_rest_and_by_command(target: str) -> None:
+    flowloom(target, "deploy", str(MODELS / "expense.bpmn20.xml"))
+    words = ("start", "expense", "-v", "amount=250", "-v", "due=null", "--business-key", "hist-1", "--user", "lin")
+    instance = machine(target, *words)["id"]
+    (task,) = machine(target, "tasks", "--instance", instance)["data"]
+    rest = f"http://{target}/process-api"
+    edge = httpx.Client(auth=("admin", PASSWORD), timeout=SECONDS)
+    said = edge.post(f"{rest}/runtime/tasks/{task['id']}/comments", json={"message": "a nice one"})
+    assert said.status_code == 201
+    task_comments = f"{rest}/history/historic-task-instances/{task['id']}/comments"
+    _until(lambda: [one["message"] for one in edge.get(task_comments).json()] == ["a nice one"])
+
+    comments = f"{rest}/history/historic-process-instances/{instance}/comments"
+    made = edge.post(comments, json={"message": "well done"})
+    log = edge.get(
+        f"{rest}/history/historic-task-log-entries", params={"taskId": task["id"], "from": "2020-01-01T00:00:00Z"}
+    ).json()
+    details = edge.post(f"{rest}/query/historic-detail", json={"processInstanceId": instance, "size": 50}).json()
+    links = edge.get(f"{rest}/history/historic-process-instances/{instance}/identitylinks").json()
+    series = edge.get(
+        f"http://{target}/history-api/statistics/series", params={"measure": "started", "split": "true"}
+    ).json()["series"]
+
+    assert made.status_code == 201
+    assert [one["message"] for one in edge.get(comments).json()] == ["well done"]
+    assert log["data"][0]["type"] == "USER_TASK_CREATED"
+    assert {one["variable"]["name"] for one in details["data"]} >= {"amount", "due"}
+    assert {"type": "starter", "userId": "lin", "processInstanceId": instance} in links
+    assert "expense" in {one["name"] for one in series}
+    assert len(series[0]["points"]) == 30
+    assert machine(target, "history", "search", "hist")["data"][0]["processInstanceId"] == instance
+    assert "expense" in flowloom(target, "history", "processes").output
+    assert "userTask" in flowloom(target, "history", "bottlenecks").output
+    assert flowloom(target, "history", "lag").exit_code == 0
+    rebuilt = flowloom(target, "history", "rebuild")
+    assert rebuilt.output.startswith("rebuilt from "), rebuilt.output
+    assert edge.get(comments).json()[0]["message"] == "well done"
+    refused = flowloom(target, "history", "archive")
+    assert refused.stderr.startswith("error: archive-not-set")
+    deleted = edge.post(
+        f"{rest}/history/historic-process-instances/delete", json={"action": "delete", "instanceIds": [instance]}
+    )
+    assert (deleted.status_code, deleted.json()["reason"]) == (409, "process-instance-running")
+
+
+def _until(holds: Callable[[], bool]) -> None:
+    until = time.monotonic() + SECONDS
+    while not holds():
+        assert time.monotonic() < until, "expected history to follow"
+        time.sleep(0.05)

@@ -63,9 +63,13 @@ def test_a_database_of_no_service_is_refused(runs: Runs, given: str) -> None:
     assert runs == []
 
 
-def test_what_is_up_says_where_and_what_to_try(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("checks_access", [True, False])
+def test_what_is_up_says_where_and_what_to_try(monkeypatch: pytest.MonkeyPatch, checks_access: bool) -> None:
     mesh = SimpleNamespace(
-        rest_address="http://127.0.0.1:8080", grpc_address="127.0.0.1:3001", metrics_address="http://127.0.0.1:9000"
+        rest_address="http://127.0.0.1:8080",
+        grpc_address="127.0.0.1:3001",
+        metrics_address="http://127.0.0.1:9000",
+        checks_access=checks_access,
     )
     monkeypatch.setattr(running, "up", lambda _, announce: announce(mesh))
 
@@ -73,7 +77,8 @@ def test_what_is_up_says_where_and_what_to_try(monkeypatch: pytest.MonkeyPatch) 
 
     assert "REST     http://127.0.0.1:8080/process-api" in result.output
     assert "gRPC     127.0.0.1:8080" in result.output
-    assert "Only programs on this machine can reach it" in result.output
+    assert ("flowloom login admin" in result.output) is checks_access
+    assert ("Access is off" in result.output) is not checks_access
     assert "export FLOWLOOM_TARGET=127.0.0.1:8080" in result.output
 
 

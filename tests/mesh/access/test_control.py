@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import logging
 from collections.abc import AsyncIterator
@@ -350,3 +351,53 @@ async def test_access_off_takes_the_user_from_the_metadata_and_allows_everything
 
     await server.stop()
     assert answers == ["kermit|||False", "|||False"]
+
+
+class Endless(Echo):
+    """Streams until it is ended, and tells when."""
+
+    def __init__(self) -> None:
+        self.ended = asyncio.Event()
+
+    async def one_to_many(self, request: StringValue, context: Any) -> AsyncIterator[StringValue]:
+        try:
+            yield text("begun")
+            await asyncio.Event().wait()
+        finally:
+            self.ended.set()
+
+
+@pytest.mark.parametrize("kind", ["local", "socket"])
+async def test_a_stream_of_somebody_who_may_no_longer_call_is_ended(kind: str) -> None:
+    identity, endless = IdentityForTests(), Endless()
+    identity.allow("kermit", READ)
+    control = identity.control(rules(), stream_seconds=0.05)
+    server = MeshServer(ServerSettings(), access=control)
+    add_echo_to_server(endless, server.registrar)
+    address = await server.start()
+    channels = Channels(local={"echo": server.local} if kind == "local" else {}, addresses={"echo": address})
+    stub = EchoStub(channels.to("echo"))
+    # What has expired since does not end it, and neither does identity's absence.
+    token = identity.token("kermit", lifetime_seconds=0)
+    call = stub.one_to_many(text("x"), metadata=(("authorization", f"Bearer {token}"),))
+    answers = aiter(call)
+    assert (await anext(answers)).value == "begun"
+    identity.away = True
+    await control.forget("kermit")
+    while len(identity.questions) < 3:  # noqa: ASYNC110 - the looks are counted, nobody announces them
+        await asyncio.sleep(0.01)
+    assert not endless.ended.is_set()
+
+    identity.away = False
+    identity.allow("kermit")
+
+    with pytest.raises(grpc.aio.AioRpcError) as refused:
+        async with asyncio.timeout(20):
+            await anext(answers)
+    found = refusal_in(refused.value)
+    assert found is not None
+    assert found.reason == "privilege-missing"
+    async with asyncio.timeout(20):
+        await endless.ended.wait()
+    await channels.close()
+    await server.stop()

@@ -76,6 +76,14 @@ async def test_a_token_expires_also_where_it_is_remembered(world: World) -> None
     assert await world.reason(token) == "token-expired"
 
 
+async def test_an_expired_token_still_says_whose_it_was_to_whoever_asks_for_that(world: World) -> None:
+    token = world.identity.token("kermit", lifetime_seconds=60)
+    world.clock.wait(3600)
+
+    assert (await world.verifier.verify(token, or_expired=True)).subject == "kermit"
+    assert await world.reason(token) == "token-expired"
+
+
 async def test_a_token_that_expired_before_it_was_seen_is_refused(world: World) -> None:
     token = world.identity.token("kermit", lifetime_seconds=60)
     world.clock.wait(66)

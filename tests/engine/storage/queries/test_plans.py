@@ -343,5 +343,5 @@ def _walks(database: Database, statement: str, parameters: Any) -> list[str]:
         str(dict(row))
         for row in plan
         if aliased.get(row["table"], row["table"]) in GROWING
-        and (row["type"] == "ALL" or int(row["rows"] or 0) > MOST_ROWS)
+        and (row["type"] == "ALL" or int(str(row["rows"] or 0).split()[0]) > MOST_ROWS)
     ]
