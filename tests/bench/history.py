@@ -10,7 +10,8 @@ from sqlalchemy import insert
 
 from history.app.queries import InstanceFilter
 from history.settings import HistoryDatabase, HistorySettings
-from history.storage import migrate, tables
+from history.storage import tables
+from history.storage.migrate import MIGRATIONS
 from history.storage.queries import Queries
 from mesh.bus.ports import GroupSettings
 from mesh.clock import ManualClock
@@ -60,7 +61,7 @@ async def _recording(url: str) -> list[str]:
         bus = GroupSettings(batch_messages=size, linger_seconds=0.0, poll_seconds=0.01)
         history = Running(part, HistorySettings(database=HistoryDatabase(url=url), bus=bus), ManualClock(BEGINNING))
         await history._server.start()
-        await asyncio.to_thread(migrate.upgrade, history.service._database)
+        await asyncio.to_thread(MIGRATIONS.upgrade, history.service._database)
         cpu, began = time.process_time(), time.perf_counter()
         await history.service.start()
         await history.service.wait_until(world.engine.sequence if size > 1 else world.engine.sequence // 10)
@@ -78,7 +79,7 @@ async def _clear(url: str) -> None:
     database = open_database(DatabaseSettings(url=url))
 
     def clear() -> None:
-        migrate.upgrade(database)
+        MIGRATIONS.upgrade(database)
         with database.engine.begin() as connection:
             connection.execute(tables.applied.delete())
             connection.execute(tables.process_instance.delete())
@@ -118,7 +119,7 @@ async def _latency(queries: Queries, page: Page) -> float:
 
 
 def _fill(database: Any) -> None:
-    migrate.upgrade(database)
+    MIGRATIONS.upgrade(database)
     columns = [column.name for column in tables.process_instance.columns]
     with database.engine.begin() as connection:
         for start in range(0, ROWS, 5_000):

@@ -17,7 +17,7 @@ from mesh.db.errors import ConnectionLost
 from mesh.paging import Page
 from notify.app.notifications import DeliveryFilter
 from notify.model.names import SENT
-from notify.storage import migrate
+from notify.storage.migrate import MIGRATIONS
 from notify.storage.queries import Queries
 from tests.notify.smtp import MailServer
 from tests.notify.test_reminders import ASSIGNED, OPEN
@@ -77,7 +77,7 @@ async def test_kill_9_between_sending_and_writing_loses_nothing_and_repeats_at_m
     url: str, mail: MailServer
 ) -> None:
     store = Store(url)
-    await asyncio.to_thread(migrate.upgrade, store.database)
+    await asyncio.to_thread(MIGRATIONS.upgrade, store.database)
     address = "kermit@muppets.example"
     context = {"event": "message", "message": {"subject": "Hello", "text": "There", "html": ""}}
     # Of today: what is older than the retention is forgotten.

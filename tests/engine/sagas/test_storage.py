@@ -11,13 +11,14 @@ from sqlalchemy import event, func, select
 
 from engine.app.queries import Page
 from engine.app.sagas import machine
-from engine.app.sagas.completion import hold, let_go
+from engine.app.sagas.completion import Completions, Participants, hold, let_go
 from engine.app.sagas.ports import ParticipantFilter, SagaFilter, SagaLogFilter
 from engine.app.sagas.state import RPC, TRANSACTION, Change, Participant, PlannedStep, Saga
 from engine.storage.queries import sagas as queries
 from engine.storage.sagas import participants, tables, writing
 from mesh.db.database import Database
 from mesh.db.writer import Writer
+from tests.engine.storage.support import ONE_TASK, running
 
 NOW = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)
 LATER = NOW + timedelta(seconds=30)
@@ -167,6 +168,36 @@ def test_a_participant_has_one_place_and_keeps_its_id(database: Database, writer
     assert participants.unregister(writer, "p1", "r", NOW)
     assert participants.unregister(writer, "p1", "r", NOW)
     assert not participants.unregister(writer, "p1", "", NOW)
+
+
+# --- what a batch costs -----------------------------------------------------------------------------------------------
+
+MAX_STATEMENTS, MAX_ROUND_TRIPS = 10, 3
+
+
+async def test_a_batch_that_ends_instances_costs_the_same_with_their_sagas_whatever_its_size(
+    database: Database,
+) -> None:
+    alone = Completions(
+        Participants(), owner="me", new_id=lambda: "t", lease=timedelta(seconds=30), has_room=lambda: True
+    )
+    async with running(database, completions=alone) as bench:
+        definition = bench.define(ONE_TASK)
+        await bench.start(definition)
+        costs = []
+        for size in (1, 8, 64):
+            started = await bench.together(*(bench.start(definition, request_id=f"s{size}-{n}") for n in range(size)))
+            tasks = [bench.task_of(instance) for instance in started]
+            before = bench.count()
+            answers = await bench.together(*(bench.complete(task, request_id=task, approved=True) for task in tasks))
+            after = bench.count()
+            assert not any(isinstance(answer, BaseException) for answer in answers)
+            costs.append((after.statements - before.statements, after.round_trips - before.round_trips))
+
+    assert costs[0] == costs[1] == costs[2]
+    assert costs[0][0] <= MAX_STATEMENTS
+    assert costs[0][1] <= MAX_ROUND_TRIPS
+    assert (count(database, tables.saga), count(database, tables.transaction_log)) == (73, 3 * 73)
 
 
 # --- plans ------------------------------------------------------------------------------------------------------------
