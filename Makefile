@@ -48,7 +48,7 @@ servers: ## Install the real servers that the tests need (as root, with apt)
 	@sh tests/install-servers.sh
 
 .PHONY: test
-test: $(STAMP) servers ## Install what the tests need, real MariaDB and Redis included, and run every test
+test: $(STAMP) servers ## Install what the tests need, real MariaDB, Redis and Kafka included, and run every test
 	@echo "==> running the tests, $(WORKERS) files at a time"
 	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
 
