@@ -17,6 +17,7 @@ from host.cli import (
     demo,
     deploy,
     forms,
+    groups,
     history,
     instances,
     jobs,
@@ -24,12 +25,15 @@ from host.cli import (
     message,
     migrate,
     notifications,
+    privileges,
     sagas,
     serve,
     signal,
     start,
     tasks,
+    tokens,
     up,
+    users,
 )
 from host.cli.output import complain
 
@@ -47,6 +51,7 @@ MESH: Final = "The mesh"
 PROCESSES: Final = "Processes"
 PEOPLE: Final = "Tasks"
 OPERATIONS: Final = "Operations"
+WHO: Final = "Who may do what"
 
 app.callback()(credentials.remember)
 app.command("login", rich_help_panel=MESH)(login.login)
@@ -69,6 +74,10 @@ app.add_typer(sagas.app, name="sagas", rich_help_panel=OPERATIONS)
 app.add_typer(notifications.app, name="notifications", rich_help_panel=OPERATIONS)
 app.add_typer(history.app, name="history", rich_help_panel=OPERATIONS)
 app.add_typer(dead_letters.app, name="dead-letters", rich_help_panel=OPERATIONS)
+app.add_typer(users.app, name="users", rich_help_panel=WHO)
+app.add_typer(groups.app, name="groups", rich_help_panel=WHO)
+app.add_typer(privileges.app, name="privileges", rich_help_panel=WHO)
+app.add_typer(tokens.app, name="tokens", rich_help_panel=WHO)
 app.command("migrate", rich_help_panel=OPERATIONS)(migrate.migrate)
 app.command("check", rich_help_panel=OPERATIONS)(check.check)
 

@@ -23,6 +23,8 @@ from flowloom.history.v1.history_service_pb2_grpc import HistoryServiceStub
 from flowloom.history.v1.rebuild_service_pb2_grpc import RebuildServiceStub
 from flowloom.history.v1.search_service_pb2_grpc import SearchServiceStub
 from flowloom.history.v1.statistics_service_pb2_grpc import StatisticsServiceStub
+from flowloom.identity.v1.access_service_pb2_grpc import AccessServiceStub
+from flowloom.identity.v1.identity_service_pb2_grpc import IdentityServiceStub
 from flowloom.notify.v1.notification_service_pb2_grpc import NotificationServiceStub
 
 from host.cli import sessions
@@ -62,6 +64,8 @@ class Mesh:
     notifications: NotificationServiceStub
     dead_letters: DeadLetterServiceStub
     forms: FormRepositoryServiceStub
+    identity: IdentityServiceStub
+    access: AccessServiceStub
 
 
 def ask(target: str, call: Callable[[Mesh], Awaitable[T]]) -> T:
@@ -138,5 +142,7 @@ async def _within(target: str, call: Callable[[Mesh], Awaitable[T]]) -> T:
                 notifications=NotificationServiceStub(channel),
                 dead_letters=DeadLetterServiceStub(channel),
                 forms=FormRepositoryServiceStub(channel),
+                identity=IdentityServiceStub(channel),
+                access=AccessServiceStub(channel),
             )
         )

@@ -8,7 +8,7 @@ import typer
 from flowloom.engine.v1 import saga_service_pb2 as pb
 
 from host.cli.connection import DEFAULT_TARGET, TargetOption, ask, request_id
-from host.cli.output import Column, JsonOption, SizeOption, print_done, print_page
+from host.cli.output import Column, JsonOption, SizeOption, as_json, print_done, print_json, print_page
 
 app: Final = typer.Typer(
     help="List sagas and their logs, retry, close or confirm them, and register participants.", no_args_is_help=True
@@ -59,6 +59,12 @@ def list_sagas(
     request = pb.ListSagasRequest(state=state, name=name, process_instance_id=instance, size=size, order="desc")
     page = ask(target, lambda mesh: mesh.sagas.ListSagas(request))
     print_page(page, COLUMNS, "sagas", to_json)
+
+
+@app.command("show")
+def show(saga_id: SagaArgument, target: TargetOption = DEFAULT_TARGET) -> None:
+    """Print one saga."""
+    print_json(as_json(ask(target, lambda mesh: mesh.sagas.GetSaga(pb.GetSagaRequest(saga_id=saga_id)))))
 
 
 @app.command("log")

@@ -223,6 +223,17 @@ def test_sagas_are_listed_with_their_logs_and_operated(flowloom: Run, scripted_m
     assert all(asked[name].request_id for name in ("RetrySaga", "CloseSaga", "ConfirmSagaStep"))
 
 
+def test_one_saga_is_printed_whole(flowloom: Run, scripted_mesh: ScriptedMesh) -> None:
+    scripted_mesh.answers["GetSaga"] = saga_service_pb2.Saga(id="s1", state="COMPENSATED", error="out of paper")
+
+    shown = json.loads(flowloom("sagas", "show", "s1").output)
+    scripted_mesh.answers["GetSaga"] = NotFound("saga-not-found", "expected a saga, found none")
+    unknown = flowloom("sagas", "show", "s2")
+
+    assert (shown["id"], shown["error"]) == ("s1", "out of paper")
+    assert unknown.stderr == "error: saga-not-found: expected a saga, found none\n"
+
+
 def test_participants_are_registered_listed_and_taken_away(flowloom: Run, scripted_mesh: ScriptedMesh) -> None:
     scripted_mesh.answers["RegisterSagaParticipant"] = saga_service_pb2.SagaParticipant(id="p1")
     scripted_mesh.answers["ListSagaParticipants"] = saga_service_pb2.ListSagaParticipantsResponse(

@@ -84,7 +84,7 @@ async def test_members_share_the_partitions_and_no_key_is_handled_by_two_at_a_ti
         for member in (first, second):
             numbers = [int(found.rpartition("-")[2]) for found in member.of_key(f"k{key}")]
             jumps_back = [a for a, b in itertools.pairwise(numbers) if b <= a]
-            assert len(jumps_back) <= 3, numbers
+            assert len(jumps_back) <= 5, numbers
 
 
 @pytest.mark.xfail(not apache_kafka_is_installed(), reason="the stand-in forgets all when it is killed", run=False)
