@@ -4,6 +4,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+# Most of a test's time is waiting for a server or a process, so more run at once than there are cores.
+WORKERS ?= 3
 # A checkout without .venv on the path still finds buf, envoy and protoc's plug-ins.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
@@ -46,9 +48,9 @@ servers: ## Install the real servers that the tests need (as root, with apt)
 	@sh tests/install-servers.sh
 
 .PHONY: test
-test: $(STAMP) servers ## Install what the tests need, real MariaDB and Redis included, and run every test
-	@echo "==> running the tests"
-	@$(BIN)/python -m pytest $(ARGS)
+test: $(STAMP) servers ## Install what the tests need, real MariaDB, Redis and Kafka included, and run every test
+	@echo "==> running the tests, $(WORKERS) files at a time"
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
 
 .PHONY: check
 check: $(STAMP) ## Format, lint, strict types, import contracts, contract lint, generated files, migrations

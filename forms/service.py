@@ -26,7 +26,7 @@ from forms.model.limits import FormLimits
 from forms.rpc.form_repository_service import FormRepositoryServicer
 from forms.rpc.form_service import FormServicer
 from forms.settings import FormsDatabase, PruningSettings, ResolvingSettings
-from forms.storage import migrate
+from forms.storage.migrate import MIGRATIONS
 from forms.storage.pruning import Pruning
 from forms.storage.queries import SqlQueries
 from forms.storage.store import SqlStore
@@ -93,9 +93,9 @@ class FormsService:
         Raises FailedPrecondition if migrations are missing that we may not run, Unavailable if the database is away.
         """
         if self._settings.migrate:
-            await asyncio.to_thread(migrate.upgrade, self._database)
+            await asyncio.to_thread(MIGRATIONS.upgrade, self._database)
         else:
-            present, wanted = await asyncio.to_thread(lambda: (migrate.current(self._database), migrate.head()))
+            present, wanted = await asyncio.to_thread(lambda: (MIGRATIONS.current(self._database), MIGRATIONS.head()))
             if present != wanted:
                 message = f"expected forms' tables at step {wanted}, found {present or 'none'}"
                 raise FailedPrecondition("migrations-missing", message)

@@ -20,6 +20,7 @@ from typing import Final
 
 import grpc
 from flowloom.gateway.v1 import description_service_pb2_grpc
+from prometheus_client import CollectorRegistry
 
 from gateway.app.control_plane import ControlPlane
 from gateway.app.counting import CountRequests, limit_table
@@ -28,6 +29,7 @@ from gateway.app.following import Following
 from gateway.app.generator import Discovery
 from gateway.effects.descriptors import pool_of, read_contract
 from gateway.effects.envoy_process import EnvoyError, EnvoyProcess, ProcessLimits
+from gateway.effects.figures import PlaneFigures, RequestFigures
 from gateway.effects.health import HealthAsker, look_up
 from gateway.effects.identity_exchange import IdentityExchange
 from gateway.effects.openapi import openapi
@@ -145,6 +147,7 @@ class GatewayService:
         descriptors: bytes,
         identity: grpc.aio.Channel | None = None,
         clock: Clock | None = None,
+        registry: CollectorRegistry | None = None,
     ) -> None:
         """`descriptors` are the merged set, comments included. `identity` is a channel on which the gateway vouches for
         itself; without it nothing is exchanged.
@@ -165,6 +168,8 @@ class GatewayService:
         self._counting = (
             CountRequests(self._counters, limit_table(settings.rates), now) if self._counters is not None else None
         )
+        if registry is not None:
+            registry.register(RequestFigures(self.exchanges, self._counting))
 
     async def start(self) -> None:
         """Nothing has to be opened: connections are made when they are needed."""
@@ -202,7 +207,13 @@ class StandaloneEdge:
     Endpoints of `snapshot` are what `targets` (by cluster) are found to stand for; its other clusters stay as they are.
     """
 
-    def __init__(self, settings: GatewaySettings, snapshot: Snapshot, targets: Mapping[str, Sequence[Target]]) -> None:
+    def __init__(
+        self,
+        settings: GatewaySettings,
+        snapshot: Snapshot,
+        targets: Mapping[str, Sequence[Target]],
+        registry: CollectorRegistry,
+    ) -> None:
         self._settings = settings
         self._snapshot = snapshot
         directory = Path(settings.config_directory).absolute()
@@ -212,6 +223,7 @@ class StandaloneEdge:
         self._following = Following(targets, look_up, self._asker, settings.follow)
         self._follower = Follower(self._following, self.plane, settings.follow.interval_seconds)
         self._directory = directory
+        registry.register(PlaneFigures(self.plane))
         self.envoy: StreamedEnvoy | None = None
 
     def add_to(self, server: grpc.aio.Server) -> None:

@@ -48,12 +48,13 @@ from history.rpc.rebuild_service import RebuildServicer
 from history.rpc.search_service import SearchServicer
 from history.rpc.statistics_service import StatisticsServicer
 from history.settings import HistorySettings
-from history.storage import migrate, tables
+from history.storage import tables
 from history.storage.archive import ArchiveRows
 from history.storage.comments import CommentStore
 from history.storage.erasure import ErasureRows
 from history.storage.gate import ErasedGate
 from history.storage.log_queries import LogAnswers
+from history.storage.migrate import MIGRATIONS
 from history.storage.queries import Queries
 from history.storage.rebuild import RebuildRows
 from history.storage.searching import TermIndex
@@ -209,9 +210,9 @@ class HistoryService:
 
     async def _migrate(self) -> None:
         if self._settings.migrate:
-            await asyncio.to_thread(migrate.upgrade, self._database)
+            await asyncio.to_thread(MIGRATIONS.upgrade, self._database)
             return
-        present, wanted = await asyncio.to_thread(lambda: (migrate.current(self._database), migrate.head()))
+        present, wanted = await asyncio.to_thread(lambda: (MIGRATIONS.current(self._database), MIGRATIONS.head()))
         if present != wanted:
             message = f"expected history's tables at step {wanted}, found {present or 'none'}"
             raise FailedPrecondition("migrations-missing", message)

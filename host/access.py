@@ -120,8 +120,8 @@ class MeshAccess:
             )
             self.check = self._control(settings, rules, now)
         self.credentials = Credentials(tokens)
-        self.hearers: list[Callable[[str], None]] = []
-        """Told of each user whom this process is made to forget."""
+        self.hearers = self._permissions.hearers
+        """Told of each user whom this process is made to forget, wherever they changed; None: of everybody."""
 
     def _control(self, settings: AccessSettings, rules: AccessRules, now: Callable[[], datetime]) -> AccessControl:
         ring = KeyRing(
@@ -150,9 +150,6 @@ class MeshAccess:
 
     async def forget(self, *user_ids: str) -> None:
         """Look up anew, in every process, what these users may do. For identity, when it has changed."""
-        for user_id in user_ids:
-            for hearer in self.hearers:
-                hearer(user_id)
         await self._permissions.invalidate(*user_ids)
 
     async def groups_of(self, user_id: str) -> tuple[str, ...]:

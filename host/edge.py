@@ -39,14 +39,16 @@ def issuer_of(access: AccessSettings) -> dict[str, str]:
     return {"issuer": access.issuer, "audience": access.audience}
 
 
-def gateway_beside(channels: Channels, settings: GatewaySettings, descriptors: bytes) -> GatewayService:
+def gateway_beside(
+    channels: Channels, settings: GatewaySettings, descriptors: bytes, registry: CollectorRegistry
+) -> GatewayService:
     """Return the gateway's services in a process that hosts identity or knows its address."""
     try:
         identity = channels.to("identity", as_service=True)
     except LookupError:
         # Nobody issues tokens here, so there is nothing to exchange credentials for.
-        return GatewayService(settings, descriptors=descriptors)
-    return GatewayService(settings, descriptors=descriptors, identity=identity)
+        return GatewayService(settings, descriptors=descriptors, registry=registry)
+    return GatewayService(settings, descriptors=descriptors, identity=identity, registry=registry)
 
 
 async def serve_gateway(
@@ -69,7 +71,9 @@ async def serve_gateway(
         addresses={name: _channel_target(found) for name, found in targets.items()}, credentials=access.credentials
     )
     access.connect(channels)
-    gateway = gateway_beside(channels, settings, descriptors)
+    gateway = gateway_beside(channels, settings, descriptors, registry)
+    if gateway.exchanges is not None:
+        access.hearers.append(gateway.exchanges.forget)
     here = _reachable(settings, server_settings)
     # Nothing is looked up before the first look at the services: their clusters are empty until then.
     empty: dict[str, tuple[Endpoint, ...]] = dict.fromkeys(targets, ())
@@ -81,7 +85,7 @@ async def serve_gateway(
         health_at=GATEWAY,
         **issuer_of(access_settings),
     )
-    edge = StandaloneEdge(settings, snapshot, targets)
+    edge = StandaloneEdge(settings, snapshot, targets, registry)
     signalled = asyncio.ensure_future(until_signalled())
     observation = ObservationPort(registry, server.readiness)
     try:

@@ -112,7 +112,9 @@ class EmbeddedMesh:
             await service.start()
             service.add_to(self._server.registrar)
             self._server.readiness.add_probe(name, service.probe)
-        self._services[GATEWAY] = gateway = gateway_beside(self._channels, self._gateway_settings, descriptors)
+        self._services[GATEWAY] = gateway = gateway_beside(
+            self._channels, self._gateway_settings, descriptors, registry
+        )
         if gateway.exchanges is not None:
             access.hearers.append(gateway.exchanges.forget)
         gateway.add_to(self._server.registrar)

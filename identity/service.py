@@ -44,8 +44,8 @@ from identity.effects.signatures import Es256Signatures
 from identity.jobs.repeating import Repeating
 from identity.rpc import access_service, identity_service
 from identity.settings import IdentitySettings
-from identity.storage import migrate
 from identity.storage.lists import SqlLists
+from identity.storage.migrate import MIGRATIONS
 from identity.storage.transactions import SqlStore
 from mesh.clock import Clock, SystemClock
 from mesh.db.database import open_database
@@ -187,9 +187,9 @@ class IdentityService:
 
     async def _migrate(self) -> None:
         if self._settings.migrate:
-            await asyncio.to_thread(migrate.upgrade, self._database)
+            await asyncio.to_thread(MIGRATIONS.upgrade, self._database)
             return
-        present, wanted = await asyncio.to_thread(lambda: (migrate.current(self._database), migrate.head()))
+        present, wanted = await asyncio.to_thread(lambda: (MIGRATIONS.current(self._database), MIGRATIONS.head()))
         if present != wanted:
             message = f"expected identity's tables at step {wanted}, found {present or 'none'}"
             raise FailedPrecondition("migrations-missing", message)

@@ -116,6 +116,8 @@ class IdentitySettings:
     admin_password: str | None = setting(
         None, doc="Their password; unset: a one-time password is printed.", secret=True
     )
-    everyone: tuple[str, ...] = setting(("identity.self.*",), doc="Privileges of every user who is not disabled.")
+    everyone: tuple[str, ...] = setting(
+        ("identity.self.*", "notify.own-preferences.*"), doc="Privileges of every user who is not disabled."
+    )
     sweep_seconds: float = setting(60.0, doc="How often what is over is deleted.", minimum=0.01)
     answers_seconds: float = setting(604_800.0, doc="How long a request_id is remembered.")

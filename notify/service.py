@@ -56,9 +56,10 @@ from notify.rpc.notification_service import NotificationServicer
 from notify.rpc.preference_service import PreferenceServicer
 from notify.rpc.template_service import TemplateServicer
 from notify.settings import NotifySettings
-from notify.storage import migrate, tables
+from notify.storage import tables
 from notify.storage.connection import Connection
 from notify.storage.deliveries import DeliveryRows
+from notify.storage.migrate import MIGRATIONS
 from notify.storage.notices import NoticeStore
 from notify.storage.queries import Queries
 from notify.storage.recording import RecordingStore
@@ -263,9 +264,9 @@ class NotifyService:
 
     async def _migrate(self) -> None:
         if self._settings.migrate:
-            await asyncio.to_thread(migrate.upgrade, self._database)
+            await asyncio.to_thread(MIGRATIONS.upgrade, self._database)
             return
-        present, wanted = await asyncio.to_thread(lambda: (migrate.current(self._database), migrate.head()))
+        present, wanted = await asyncio.to_thread(lambda: (MIGRATIONS.current(self._database), MIGRATIONS.head()))
         if present != wanted:
             message = f"expected notify's tables at step {wanted}, found {present or 'none'}"
             raise FailedPrecondition("migrations-missing", message)

@@ -8,6 +8,7 @@ that harmless.
 from __future__ import annotations
 
 import asyncio
+from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -42,6 +43,7 @@ class FormsCallSettings:
 
     call_seconds: float = setting(5.0, doc="How long one call to forms may take.", minimum=0.1)
     tries: int = setting(3, doc="Tries of a call while forms is away.", minimum=1)
+    kept: int = setting(500, doc="Form definitions that are kept in memory.", minimum=0)
 
 
 class GrpcForms:
@@ -58,15 +60,21 @@ class GrpcForms:
         self._forms: Any = services.FormServiceStub(channel)
         self._settings = settings
         self._credentials = credentials
+        self._kept: OrderedDict[str, FormInfo] = OrderedDict()
 
     async def by_key(self, key: str, *, tenant_id: str, deployment_id: str) -> FormInfo:
         request = repository_pb.ResolveFormRequest(
             form_key=key, tenant_id=tenant_id, parent_deployment_id=deployment_id or None
         )
         found: repository_pb.ResolveFormResponse = await self._ask(self._repository.ResolveForm, request)
-        return _form(found.definition, found.model)
+        return self._keep(_form(found.definition, found.model))
 
     async def by_id(self, form_definition_id: str) -> FormInfo:
+        # A definition never changes; one that is deleted is refused when something is submitted with it.
+        kept = self._kept.get(form_definition_id)
+        if kept is not None:
+            self._kept.move_to_end(form_definition_id)
+            return kept
         definition = await self._ask(
             self._repository.GetFormDefinition,
             repository_pb.GetFormDefinitionRequest(form_definition_id=form_definition_id),
@@ -75,7 +83,13 @@ class GrpcForms:
             self._repository.GetFormDefinitionModel,
             repository_pb.GetFormDefinitionModelRequest(form_definition_id=form_definition_id),
         )
-        return _form(definition, model)
+        return self._keep(_form(definition, model))
+
+    def _keep(self, form: FormInfo) -> FormInfo:
+        self._kept[form.id] = form
+        while len(self._kept) > self._settings.kept:
+            self._kept.popitem(last=False)
+        return form
 
     async def prepare(self, step: Step, submission: Submission) -> dict[str, Variable]:
         request = pb.PrepareSubmissionRequest(

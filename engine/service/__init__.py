@@ -79,10 +79,10 @@ from engine.rpc.task_service import TaskService
 from engine.service.caching import cached_lists, shared_definitions
 from engine.service.settings import EngineSettings, command_limits
 from engine.settings import LimitSettings
-from engine.storage import migrate
 from engine.storage.codec import decode_value
 from engine.storage.comments import CommentRows
 from engine.storage.leases import LeaseStore
+from engine.storage.migrate import MIGRATIONS
 from engine.storage.outbox_reader import (
     TOPIC,
     bus_offsets,
@@ -450,7 +450,7 @@ class EngineService:
 
     async def start(self) -> None:
         """Bring the tables up to date, then start the writers and the executor. Raises the errors of the database."""
-        await asyncio.to_thread(migrate.upgrade, self._database)
+        await asyncio.to_thread(MIGRATIONS.upgrade, self._database)
         self._migrated = True
         self._shared.start()
         await asyncio.to_thread(self._definitions.warm)

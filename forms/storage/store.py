@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
@@ -34,6 +36,9 @@ class SqlStore:
     def __init__(self, database: Database) -> None:
         """Nothing is opened yet."""
         self._database = database
+        # SQLite has one writer at a time, and whoever waits for its file's lock sleeps and asks again: threads of this
+        # process take turns before they ask.
+        self._turn = threading.Lock() if database.is_sqlite else contextlib.nullcontext()
 
     async def transact(self, work: Callable[[Unit], T]) -> T:
         """Run the work in a transaction. Raises what it raises, ResourceExhausted, Unavailable."""
@@ -56,7 +61,7 @@ class SqlStore:
         raise AssertionError("the last attempt returns or raises")
 
     def _attempt(self, work: Callable[[Unit], T]) -> T:
-        with self._database.engine.connect() as connection:
+        with self._turn, self._database.engine.connect() as connection:
             if self._database.is_sqlite:
                 # The writer's lock from the start: two readers that both want to write could only fail.
                 connection.exec_driver_sql("BEGIN IMMEDIATE")

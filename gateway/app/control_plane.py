@@ -16,7 +16,7 @@ from gateway.model.snapshot import Snapshot
 _log: Final = logging.getLogger(__name__)
 
 
-class RefusedError(Exception):
+class RefusedError(RuntimeError):
     """An Envoy refuses what was published; the text holds Envoy's own words. It serves what it had."""
 
 

@@ -71,19 +71,17 @@ class ExchangeCache:
         # One caller who goes away must not take the answer from the others.
         return await asyncio.shield(running)
 
-    def forget(self, user_id: str) -> None:
-        """Drop what is kept for a user whose credentials have changed, and every refusal: it may be theirs."""
+    def forget(self, user_id: str | None) -> None:
+        """Drop what is kept for a user who has changed, and every refusal: it may be theirs. None: drop everything."""
         self._forgotten += 1
+        if user_id is None:
+            self._kept.clear()
+            return
         gone = [
             name for name, kept in self._kept.items() if kept.exchanged is None or kept.exchanged.user_id == user_id
         ]
         for name in gone:
             del self._kept[name]
-
-    def forget_all(self) -> None:
-        """Drop everything."""
-        self._forgotten += 1
-        self._kept.clear()
 
     async def _ask(self, name: bytes, credentials: Credentials) -> Exchanged:
         forgotten = self._forgotten

@@ -18,7 +18,7 @@ from gateway.app.types import Json, extension, typed
 from gateway.model.snapshot import Problem, Snapshot
 
 
-class UnsoundSnapshotError(Exception):
+class UnsoundSnapshotError(RuntimeError):
     """The snapshot would make an edge that is wrong; `problems` says in which ways."""
 
     def __init__(self, problems: tuple[Problem, ...]) -> None:

@@ -26,7 +26,7 @@ _POLL_SECONDS: Final = 0.02
 _ADMIN_ADDRESS_FILE: Final = "admin-address"
 
 
-class EnvoyError(Exception):
+class EnvoyError(RuntimeError):
     """Envoy cannot be found, does not start, or refuses its configuration; the text holds Envoy's own words."""
 
 

@@ -17,17 +17,23 @@ from host.cli import (
     demo,
     deploy,
     forms,
+    groups,
+    history,
     instances,
     jobs,
     login,
     message,
     migrate,
     notifications,
+    privileges,
+    sagas,
     serve,
     signal,
     start,
     tasks,
+    tokens,
     up,
+    users,
 )
 from host.cli.output import complain
 
@@ -45,6 +51,7 @@ MESH: Final = "The mesh"
 PROCESSES: Final = "Processes"
 PEOPLE: Final = "Tasks"
 OPERATIONS: Final = "Operations"
+WHO: Final = "Who may do what"
 
 app.callback()(credentials.remember)
 app.command("login", rich_help_panel=MESH)(login.login)
@@ -63,8 +70,14 @@ app.command("claim", rich_help_panel=PEOPLE)(claim.claim)
 app.command("complete", rich_help_panel=PEOPLE)(complete.complete)
 app.add_typer(forms.app, name="forms", rich_help_panel=PROCESSES)
 app.add_typer(jobs.app, name="jobs", rich_help_panel=OPERATIONS)
+app.add_typer(sagas.app, name="sagas", rich_help_panel=OPERATIONS)
 app.add_typer(notifications.app, name="notifications", rich_help_panel=OPERATIONS)
+app.add_typer(history.app, name="history", rich_help_panel=OPERATIONS)
 app.add_typer(dead_letters.app, name="dead-letters", rich_help_panel=OPERATIONS)
+app.add_typer(users.app, name="users", rich_help_panel=WHO)
+app.add_typer(groups.app, name="groups", rich_help_panel=WHO)
+app.add_typer(privileges.app, name="privileges", rich_help_panel=WHO)
+app.add_typer(tokens.app, name="tokens", rich_help_panel=WHO)
 app.command("migrate", rich_help_panel=OPERATIONS)(migrate.migrate)
 app.command("check", rich_help_panel=OPERATIONS)(check.check)
 

@@ -13,10 +13,18 @@ import typer
 from flowloom.engine.v1.management_service_pb2_grpc import ManagementServiceStub
 from flowloom.engine.v1.repository_service_pb2_grpc import RepositoryServiceStub
 from flowloom.engine.v1.runtime_service_pb2_grpc import RuntimeServiceStub
+from flowloom.engine.v1.saga_service_pb2_grpc import SagaServiceStub
 from flowloom.engine.v1.task_service_pb2_grpc import TaskServiceStub
 from flowloom.events.v1.dead_letter_service_pb2_grpc import DeadLetterServiceStub
 from flowloom.forms.v1.form_repository_service_pb2_grpc import FormRepositoryServiceStub
+from flowloom.history.v1.archive_service_pb2_grpc import ArchiveServiceStub
+from flowloom.history.v1.erasure_service_pb2_grpc import ErasureServiceStub
 from flowloom.history.v1.history_service_pb2_grpc import HistoryServiceStub
+from flowloom.history.v1.rebuild_service_pb2_grpc import RebuildServiceStub
+from flowloom.history.v1.search_service_pb2_grpc import SearchServiceStub
+from flowloom.history.v1.statistics_service_pb2_grpc import StatisticsServiceStub
+from flowloom.identity.v1.access_service_pb2_grpc import AccessServiceStub
+from flowloom.identity.v1.identity_service_pb2_grpc import IdentityServiceStub
 from flowloom.notify.v1.notification_service_pb2_grpc import NotificationServiceStub
 
 from host.cli import sessions
@@ -46,10 +54,18 @@ class Mesh:
     runtime: RuntimeServiceStub
     tasks: TaskServiceStub
     management: ManagementServiceStub
+    sagas: SagaServiceStub
     history: HistoryServiceStub
+    statistics: StatisticsServiceStub
+    search: SearchServiceStub
+    archive: ArchiveServiceStub
+    erasures: ErasureServiceStub
+    rebuilds: RebuildServiceStub
     notifications: NotificationServiceStub
     dead_letters: DeadLetterServiceStub
     forms: FormRepositoryServiceStub
+    identity: IdentityServiceStub
+    access: AccessServiceStub
 
 
 def ask(target: str, call: Callable[[Mesh], Awaitable[T]]) -> T:
@@ -116,9 +132,17 @@ async def _within(target: str, call: Callable[[Mesh], Awaitable[T]]) -> T:
                 runtime=RuntimeServiceStub(channel),
                 tasks=TaskServiceStub(channel),
                 management=ManagementServiceStub(channel),
+                sagas=SagaServiceStub(channel),
                 history=HistoryServiceStub(channel),
+                statistics=StatisticsServiceStub(channel),
+                search=SearchServiceStub(channel),
+                archive=ArchiveServiceStub(channel),
+                erasures=ErasureServiceStub(channel),
+                rebuilds=RebuildServiceStub(channel),
                 notifications=NotificationServiceStub(channel),
                 dead_letters=DeadLetterServiceStub(channel),
                 forms=FormRepositoryServiceStub(channel),
+                identity=IdentityServiceStub(channel),
+                access=AccessServiceStub(channel),
             )
         )

@@ -15,6 +15,17 @@ from host.cli import sessions
 NO_SESSION: Final = "log in with 'flowloom login', or give a token with --token"
 
 
+NewPasswordOption = Annotated[
+    str,
+    typer.Option(
+        "--password",
+        envvar="FLOWLOOM_NEW_PASSWORD",
+        help="The new password; asked for if not told.",
+        show_default=False,
+    ),
+]
+
+
 @dataclass(slots=True)
 class Given:
     """What was given on the command line or in the environment, for this run of the program."""
@@ -37,6 +48,11 @@ def remember(
 ) -> None:
     """Take the options that hold for every command."""
     given.token, given.user, given.password = token, user, password
+
+
+def new_password(told: str) -> str:
+    """Return a new password: what was told, else what is typed twice, unseen."""
+    return told or str(typer.prompt("New password", hide_input=True, confirmation_prompt=True))
 
 
 async def bearer(target: str, channel: grpc.aio.Channel) -> str:

@@ -11,7 +11,7 @@ import typer
 from flowloom.identity.v1 import access_service_pb2 as pb
 from flowloom.identity.v1.access_service_pb2_grpc import AccessServiceStub
 
-from host.cli import sessions
+from host.cli import credentials, sessions
 from host.cli.connection import CALL_SECONDS, DEFAULT_TARGET, TargetOption, explained, request_id
 from host.cli.output import JsonOption, print_done
 from mesh.rpc_errors import refusal_in
@@ -40,7 +40,7 @@ def login(
     try:
         session = _ask(target, lambda access: _log_in(access, user, secret))
     except _MustChange:
-        chosen = new_password or typer.prompt("New password", hide_input=True, confirmation_prompt=True)
+        chosen = credentials.new_password(new_password)
         session = _ask(target, lambda access: _change_and_log_in(access, user, secret, chosen))
     path = sessions.keep(target, session)
     print_done(f"logged in as {user} (session in {path})", {"userId": user, "target": target}, to_json)

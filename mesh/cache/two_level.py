@@ -49,6 +49,8 @@ class TwoLevelCache(Generic[V]):
         self._on_forgotten = on_forgotten
         self._encode = msgspec.msgpack.Encoder().encode
         self._decode = msgspec.msgpack.Decoder(kind).decode
+        self.hearers: list[Callable[[str | None], None]] = []
+        """Told of each key that this process forgets, whoever changed it; None: of all keys."""
 
     def __len__(self) -> int:
         return len(self._local)
@@ -90,6 +92,8 @@ class TwoLevelCache(Generic[V]):
         """Forget a value in this process; a load under way is no longer kept, nor joined."""
         self._local.drop(key)
         self._loading.pop(key, None)
+        for hearer in self.hearers:
+            hearer(key)
         if self._on_forgotten is not None:
             self._on_forgotten(key)
 
@@ -97,6 +101,8 @@ class TwoLevelCache(Generic[V]):
         """Forget all values in this process."""
         self._local.clear()
         self._loading.clear()
+        for hearer in self.hearers:
+            hearer(None)
         if self._on_forgotten is not None:
             self._on_forgotten("")
 

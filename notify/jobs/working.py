@@ -25,6 +25,8 @@ class Worker:
         self._task: asyncio.Task[None] | None = None
         self.failure = "not started yet"
         """Why the last turn failed; empty if it did not."""
+        self.is_resting = False
+        """No turn is under way."""
 
     def wake(self) -> None:
         """There is something to do. On the event loop's thread."""
@@ -65,8 +67,11 @@ class Worker:
                 await self._rest(pause)
 
     async def _rest(self, seconds: float) -> None:
+        self.is_resting = True
         try:
             async with asyncio.timeout(seconds):
                 await self._woken.wait()
         except TimeoutError:
             return
+        finally:
+            self.is_resting = False

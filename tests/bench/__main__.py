@@ -3,7 +3,20 @@
 import sys
 import time
 
-from tests.bench import access, caches, edge, edge_access, group_commit, growth, jobs, kernel, memory, sagas, streams
+from tests.bench import (
+    access,
+    caches,
+    edge,
+    edge_access,
+    group_commit,
+    growth,
+    history,
+    jobs,
+    kernel,
+    memory,
+    sagas,
+    streams,
+)
 
 BENCHES = {
     "kernel": kernel.run,
@@ -15,6 +28,7 @@ BENCHES = {
     "sagas": sagas.run,
     "edge": edge.run,
     "edge-access": edge_access.run,
+    "history": history.run,
     "memory": memory.run,
     "growth": growth.run,
 }

@@ -15,7 +15,7 @@ from tests.faults import bus_loop, kill_loop
 
 DEFAULT_KILLS = 30
 BUS_KILLS = 24
-BUS_SECONDS = 240.0
+BUS_SECONDS = 150.0
 
 
 def main(arguments: list[str]) -> int:

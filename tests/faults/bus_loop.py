@@ -87,24 +87,26 @@ def mesh_on(kafka: Kafka, folder: Path, engine_url: str, history_url: str, prefi
         history.stop()
 
 
-def run(mesh: Mesh, kills: int, seed: int, within_seconds: float = float("inf")) -> BusTally:
-    """Kill so many times (at least each victim once, then until the time is over), then check everything."""
+def run(mesh: Mesh, kills: int, seed: int, within_seconds: float = float("inf"), clients: int = CLIENTS) -> BusTally:
+    """Kill so many times, each victim in turn at first, until the time is over; then check everything."""
     chance = random.Random(seed)
     tally = BusTally()
     victims = [*VICTIMS, *(chance.choice(VICTIMS) for _ in range(kills))][:kills]
     deadline = time.monotonic() + within_seconds
-    asyncio.run(_fire(mesh, tally, victims, chance, deadline))
+    asyncio.run(_fire(mesh, tally, victims, chance, deadline, clients))
     return tally
 
 
-async def _fire(mesh: Mesh, tally: BusTally, victims: list[str], chance: random.Random, deadline: float) -> None:
+async def _fire(
+    mesh: Mesh, tally: BusTally, victims: list[str], chance: random.Random, deadline: float, count: int
+) -> None:
     async with grpc.aio.insecure_channel(mesh.engine.address) as channel:
         await deploy(channel, "two-sides.bpmn20.xml", kill_loop.TWO_SIDES.encode())
         for victim in victims:
             if time.monotonic() > deadline:
                 break
             stop = asyncio.Event()
-            clients = [asyncio.create_task(_client(channel, tally, stop)) for _ in range(CLIENTS)]
+            clients = [asyncio.create_task(_client(channel, tally, stop)) for _ in range(count)]
             await asyncio.sleep(chance.uniform(0.2, 1.0))
             await asyncio.to_thread(mesh.kill_and_restart, victim)
             stop.set()

@@ -15,12 +15,12 @@ from typing import Any
 import pymysql
 from sqlalchemy.engine import make_url
 
-from engine.storage.migrate import target_metadata
+from engine.storage.migrate import MIGRATIONS
 from engine.storage.repository.reading import STAMP
 
 Rows = Mapping[str, Sequence[tuple[Any, ...]]]
 
-TABLES = {table.name: tuple(column.name for column in table.columns) for table in target_metadata().sorted_tables}
+TABLES = {table.name: tuple(column.name for column in table.columns) for table in MIGRATIONS.metadata.sorted_tables}
 _ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
 _OTHERS = "SELECT COUNT(*) FROM information_schema.processlist WHERE db = DATABASE() AND id <> CONNECTION_ID()"
 _ROUNDS = 4

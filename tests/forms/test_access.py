@@ -11,19 +11,17 @@ from flowloom.forms.v1 import form_service_pb2 as form_pb
 
 from mesh.access import Principal
 from mesh.access.contract import Rule, read_rules
+from mesh.access.control import OpenAccess
 from mesh.errors import Status
 from tests.forms.worlds import World, form, refused, struct
 
 
-class Somebody:
+class Somebody(OpenAccess):
     """An `Access` whose caller the test chooses."""
 
     def __init__(self) -> None:
+        super().__init__(read_rules((Path(flowloom.__path__[0]) / "descriptors.pb").read_bytes()))
         self.principal = Principal()
-        self._rules = read_rules((Path(flowloom.__path__[0]) / "descriptors.pb").read_bytes())
-
-    def rule(self, method: str) -> Rule:
-        return self._rules.of(method)
 
     async def admit(self, rule: Rule, metadata: Iterable[Any]) -> Principal:
         self.principal.require(rule.privilege)

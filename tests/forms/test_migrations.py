@@ -5,7 +5,8 @@ import asyncio
 import pytest
 from sqlalchemy import inspect, text
 
-from forms.storage import migrate, tables
+from forms.storage import tables
+from forms.storage.migrate import MIGRATIONS
 from mesh.db.database import Database, DatabaseSettings, open_database
 from mesh.testing.mariadb import MariaDb
 
@@ -17,20 +18,20 @@ def _database(url: str) -> Database:
 async def test_the_migrated_tables_are_those_of_the_code(url: str) -> None:
     database = _database(url)
 
-    await asyncio.to_thread(migrate.upgrade, database)
+    await asyncio.to_thread(MIGRATIONS.upgrade, database)
 
-    assert migrate.current(database) == migrate.head()
-    assert migrate.differences(database) == []
+    assert MIGRATIONS.current(database) == MIGRATIONS.head()
+    assert MIGRATIONS.differences(database) == []
     database.close()
 
 
 async def test_migrating_twice_changes_nothing(url: str) -> None:
     database = _database(url)
-    await asyncio.to_thread(migrate.upgrade, database)
+    await asyncio.to_thread(MIGRATIONS.upgrade, database)
     with database.engine.begin() as connection:
         connection.execute(text("INSERT INTO form_resource (deployment_id, name, data) VALUES ('d', 'n', 'x')"))
 
-    await asyncio.to_thread(migrate.upgrade, database)
+    await asyncio.to_thread(MIGRATIONS.upgrade, database)
 
     with database.engine.connect() as connection:
         assert connection.execute(text("SELECT COUNT(*) FROM form_resource")).scalar_one() == 1
@@ -42,9 +43,9 @@ async def test_processes_that_start_together_migrate_once(mariadb_server: MariaD
     url = mariadb_server.create_database()
     databases = [_database(url) for _ in range(3)]
 
-    await asyncio.gather(*(asyncio.to_thread(migrate.upgrade, database) for database in databases))
+    await asyncio.gather(*(asyncio.to_thread(MIGRATIONS.upgrade, database) for database in databases))
 
-    assert {migrate.current(database) for database in databases} == {migrate.head()}
+    assert {MIGRATIONS.current(database) for database in databases} == {MIGRATIONS.head()}
     for database in databases:
         database.close()
 
@@ -54,9 +55,9 @@ async def test_tables_of_another_service_in_the_same_database_are_not_ours(url: 
     with database.engine.begin() as connection:
         connection.execute(text("CREATE TABLE theirs (id INTEGER PRIMARY KEY)"))
 
-    await asyncio.to_thread(migrate.upgrade, database)
+    await asyncio.to_thread(MIGRATIONS.upgrade, database)
 
-    assert migrate.differences(database) == []
+    assert MIGRATIONS.differences(database) == []
     names = set(inspect(database.engine).get_table_names())
-    assert names == {*tables.metadata.tables, "theirs", migrate.VERSION_TABLE}
+    assert names == {*tables.metadata.tables, "theirs", MIGRATIONS.version_table}
     database.close()

@@ -9,7 +9,8 @@ import pytest
 from sqlalchemy import event, insert, text
 
 from forms.app.filters import DefinitionFilter, DeploymentFilter, InstanceFilter
-from forms.storage import migrate, tables
+from forms.storage import tables
+from forms.storage.migrate import MIGRATIONS
 from forms.storage.pruning import Pruning
 from forms.storage.queries import SqlQueries
 from mesh.db.database import Database, DatabaseSettings, open_database
@@ -50,7 +51,7 @@ async def database(url: str) -> AsyncIterator[Database]:
     found = open_database(DatabaseSettings(url=url))
 
     def fill() -> None:
-        migrate.upgrade(found)
+        MIGRATIONS.upgrade(found)
         with found.engine.begin() as connection:
             for table in KINDS:
                 connection.execute(insert(table), _rows(table))

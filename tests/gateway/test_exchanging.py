@@ -7,6 +7,8 @@ import pytest
 from gateway.app.exchanging import ExchangeCache
 from gateway.model.credentials import Credentials, Exchanged, MalformedCredentials, read_credentials
 from gateway.settings import ExchangeSettings
+from mesh.cache.settings import CacheSettings
+from mesh.cache.two_level import Caches
 from mesh.errors import Unauthenticated, Unavailable
 
 KERMIT = Credentials(user_id="kermit", password="green")
@@ -118,7 +120,7 @@ async def test_what_changed_is_forgotten_also_while_it_is_asked_for(identity: Id
     asking = asyncio.create_task(cache.token(KERMIT))
     await asyncio.sleep(0)
     await asyncio.sleep(0)
-    cache.forget("kermit")
+    cache.forget(None)
     identity.gate.set()
     stale = await asking
     fresh = await cache.token(KERMIT)
@@ -175,3 +177,17 @@ def test_secrets_do_not_show() -> None:
 
     assert "green" not in shown
     assert "secret" not in shown
+
+
+async def test_whom_the_caches_forget_is_forgotten_here_too(identity: Identity) -> None:
+    """The caches hear of changes from every process (tests/mesh/cache); the exchange hears of them from the caches."""
+    permissions = Caches(CacheSettings(), alone=True).open("permissions", str, seconds=60, entries=10)
+    exchanges = cache_of(identity)
+    permissions.hearers.append(exchanges.forget)
+
+    tokens = [(await exchanges.token(KERMIT)).token]
+    for forget in (lambda: permissions.forget("piggy"), lambda: permissions.forget("kermit"), permissions.forget_all):
+        forget()
+        tokens.append((await exchanges.token(KERMIT)).token)
+
+    assert tokens == ["token-1", "token-1", "token-2", "token-3"]

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import delete
 
-from history.storage import migrate
+from history.storage.migrate import MIGRATIONS
 from history.storage.schema import metadata
 from mesh.db.database import DatabaseSettings, open_database
 from mesh.testing.mariadb import MariaDb, mariadb_is_installed, running_mariadb
@@ -27,7 +27,7 @@ def mariadb_url(mariadb_server: MariaDb) -> str:
     """A database with all tables, for all tests: to make them anew for each takes longer than most tests."""
     url = str(mariadb_server.create_database())
     database = open_database(DatabaseSettings(url=url))
-    migrate.upgrade(database)
+    MIGRATIONS.upgrade(database)
     database.close()
     return url
 

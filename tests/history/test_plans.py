@@ -1,28 +1,35 @@
 """Lists find their rows by an index: no filter on a growing table reads all of it."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
 import pytest
 from sqlalchemy import event, insert, text
 
+from history.app.archiving import ArchiveFilter
 from history.app.logs import DetailFilter, TaskLogFilter
 from history.app.queries import ActivityFilter, Condition, InstanceFilter, TaskFilter, VariableFilter
 from history.app.searching import Wish
 from history.app.statistics import Range
-from history.storage import log_tables, migrate, schema, search_tables, tables
+from history.model.archive import Policy
+from history.storage import archive_tables, erasure_tables, log_tables, schema, search_tables, tables
+from history.storage.archive import ArchiveRows
+from history.storage.erasure import ErasureRows
 from history.storage.log_queries import LogAnswers
+from history.storage.migrate import MIGRATIONS
 from history.storage.queries import Queries
 from history.storage.searching import TermIndex
 from history.storage.statistics import StatisticsAnswers
+from history.storage.store import Store
+from mesh.clock import SystemClock
 from mesh.db.database import Database, DatabaseSettings, open_database
 from mesh.paging import Page
 from tests.engine.kernel.harness import BEGINNING
 
 ROWS = 3000
-OURS = ("historic_", "search_term", "statistic_")
+OURS = ("historic_", "search_term", "statistic_", "archived_instance", "erasure")
 RARE = "v-7"
 """A value that few rows have."""
 NUMBERS = (
@@ -46,6 +53,7 @@ NUMBERS = (
     "retention_days",
     "instances",
     "records",
+    "number",
 )
 SOON = BEGINNING + timedelta(seconds=3)
 
@@ -70,6 +78,8 @@ def _rows(table: Any) -> list[dict[str, Any]]:
                 row[column.name] = float(n)
             elif column.name == "type":
                 row[column.name] = "string"
+            elif column.name == "counts":
+                row[column.name] = "[]"
             elif column.name == "value":
                 row[column.name] = f'"v-{n}"'
             elif column.name == "state":
@@ -80,34 +90,39 @@ def _rows(table: Any) -> list[dict[str, Any]]:
     return rows
 
 
-@pytest.fixture
-async def database(url: str) -> AsyncIterator[Database]:
+KINDS = (
+    tables.process_instance,
+    tables.activity,
+    tables.task,
+    tables.variable,
+    tables.identity_link,
+    log_tables.detail,
+    log_tables.task_log,
+    log_tables.comment,
+    search_tables.term,
+    archive_tables.archived_instance,
+    erasure_tables.erasure,
+    *schema.STATISTICS,
+)
+
+
+@pytest.fixture(scope="module", params=["sqlite", pytest.param("mariadb", marks=pytest.mark.mariadb)])
+def database(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
+    """Filled once for all tests of this file: they only read."""
+    if request.param == "sqlite":
+        url = f"sqlite:///{tmp_path_factory.mktemp('plans') / 'history.db'}"
+    else:
+        url = str(request.getfixturevalue("mariadb_server").create_database())
     found = open_database(DatabaseSettings(url=url))
-
-    def fill() -> None:
-        migrate.upgrade(found)
-        kinds = (
-            tables.process_instance,
-            tables.activity,
-            tables.task,
-            tables.variable,
-            tables.identity_link,
-            log_tables.detail,
-            log_tables.task_log,
-            log_tables.comment,
-            search_tables.term,
-            *schema.STATISTICS,
-        )
-        with found.engine.begin() as connection:
-            for table in kinds:
-                connection.execute(insert(table), _rows(table))
-        if found.is_sqlite:
-            return  # nobody gathers statistics there: the plans are those of an embedded mesh
+    MIGRATIONS.upgrade(found)
+    with found.engine.begin() as connection:
+        for table in KINDS:
+            connection.execute(insert(table), _rows(table))
+    if not found.is_sqlite:
+        # Nobody gathers statistics on SQLite: the plans there are those of an embedded mesh.
         with found.reader.connect() as connection:
-            for table in kinds:
+            for table in KINDS:
                 connection.execute(text(f"ANALYZE TABLE {table.name}"))
-
-    await asyncio.to_thread(fill)
     yield found
     found.close()
 
@@ -276,6 +291,32 @@ async def test_a_tenant_s_rows_are_found_by_an_index(database: Database) -> None
     await logs.comments_of_task(RARE)
     await queries.links_of(RARE)
     scans = await asyncio.to_thread(plans.scans)
+
+    assert not scans
+
+
+async def test_what_is_due_archived_or_proved_is_found_by_an_index(database: Database) -> None:
+    store, clock = Store(database, SystemClock()), SystemClock()
+    archive = ArchiveRows(store, database, clock, with_terms=True)
+    erasures = ErasureRows(store, database, clock, "", with_terms=True)
+    plans = Plans(database)
+    policy = Policy(tenant_id=RARE, definition_key=RARE, retention_days=1, changed_at=BEGINNING, changed_by="")
+
+    await archive.due(policy, SOON, (), 10)
+    await archive.archived(RARE, None)
+    for wanted in (
+        ArchiveFilter(process_definition_key=RARE),
+        ArchiveFilter(process_business_key=RARE),
+        ArchiveFilter(started_by=RARE),
+        ArchiveFilter(tenant_id=RARE),
+        ArchiveFilter(root_process_instance_id=RARE),
+    ):
+        await archive.list_archived(wanted, Page(), None)
+    await erasures.known(RARE)
+    await erasures.get(RARE)
+    await erasures.listed(RARE, Page())
+    scans = await asyncio.to_thread(plans.scans)
+    await store.close()
 
     assert not scans
 

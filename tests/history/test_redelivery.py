@@ -4,6 +4,7 @@ import asyncio
 from typing import Any
 
 import pytest
+from flowloom.history.v1 import statistics_service_pb2 as statistics_pb
 from google.protobuf.message import DecodeError
 from sqlalchemy import func, select
 
@@ -73,7 +74,7 @@ class Dying:
 
 
 @pytest.mark.parametrize("where", ["before", "after", "commit"])
-@pytest.mark.parametrize("at", [1, 4, 9, 14])
+@pytest.mark.parametrize("at", [1, 4, 9, 14, 19])
 async def test_a_connection_that_breaks_at_any_statement_loses_and_doubles_nothing(
     world: World, where: str, at: int
 ) -> None:
@@ -87,6 +88,8 @@ async def test_a_connection_that_breaks_at_any_statement_loses_and_doubles_nothi
 
     assert dying.struck.is_set(), "expected the test to break a connection"
     await _is_whole(history, roots)
+    counted = await history.statistics.GetProcessStatistics(statistics_pb.GetProcessStatisticsRequest())
+    assert sum(one.started for one in counted.data) == len(await history.instances(size=1000))
 
 
 async def test_a_process_that_dies_between_its_commit_and_its_offset_applies_nothing_twice(world: World) -> None:

@@ -121,7 +121,7 @@ class World:
 class Running:
     """One life of the history process."""
 
-    def __init__(self, world: World, settings: HistorySettings, clock: Clock | None) -> None:
+    def __init__(self, world: World, settings: HistorySettings, clock: Clock | None = None) -> None:
         self.world = world
         self.bus = EmbeddedBus(TOPIC, world.outbox, world.offsets.for_process(), append=world.outbox.append)
         self.service = HistoryService(settings, self.bus, clock=clock)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -12,8 +13,12 @@ import grpc
 import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
+from flowloom.engine.v1 import form_data_service_pb2 as form_pb
+from flowloom.engine.v1 import repository_service_pb2 as rp
 from flowloom.engine.v1 import runtime_service_pb2 as rt
 from flowloom.engine.v1 import task_service_pb2 as ts
+from flowloom.engine.v1.form_data_service_pb2_grpc import FormDataServiceStub
+from flowloom.engine.v1.repository_service_pb2_grpc import RepositoryServiceStub
 from flowloom.engine.v1.task_service_pb2_grpc import TaskServiceStub
 from flowloom.history.v1 import history_service_pb2 as hs
 from flowloom.history.v1.history_service_pb2_grpc import HistoryServiceStub
@@ -26,6 +31,9 @@ from mesh.access.service_tokens import ServiceTokens
 from mesh.clock import SystemClock
 from mesh.rpc_errors import refusal_in
 from tests.bench.load import ONE_TASK, deploy
+from tests.engine.forms.worlds import process
+from tests.engine.rpc.world import variable
+from tests.forms.worlds import form
 from tests.host.enforced import QUICK, Mesh, Person, enforced_mesh
 
 KEY = "a service key that only this test knows"
@@ -185,3 +193,45 @@ async def test_off_is_refused_where_others_can_connect(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError, match="FLOWLOOM_ACCESS_MODE"):
         await mesh.start()
     await mesh.stop()
+
+
+async def test_a_form_is_submitted_by_whoever_may_complete_its_task(mesh: Mesh) -> None:
+    """The engine asks forms as itself: people need no privilege of forms, and nobody else's task opens its form."""
+    admin = await mesh.log_in()
+    # Not engine.task.*, which is also the privilege to manage everybody's.
+    needed = (*(f"engine.task.{verb}" for verb in ("read", "claim", "complete")), "engine.process-instance.start")
+    kermit = await mesh.log_in("kermit", await admin.make_user("kermit", *needed))
+    gonzo = await mesh.log_in("gonzo", await admin.make_user("gonzo", *needed))
+    await _deploy_with_form(admin)
+    started = await kermit.runtime.StartProcessInstance(
+        rt.StartProcessInstanceRequest(
+            process_definition_key="leave",
+            start_form_variables=[variable("reason", "sun", "string")],
+            outcome="approve",
+        )
+    )
+    found = await kermit.tasks.ListTasks(ts.ListTasksRequest(process_instance_id=started.id))
+    (task,) = found.data
+    await kermit.tasks.ClaimTask(ts.ClaimTaskRequest(task_id=task.id, assignee="kermit"))
+    shown = form_pb.GetTaskFormRequest(task_id=task.id)
+
+    assert await outcome(FormDataServiceStub(gonzo.channel).GetTaskForm(shown)) == "NOT_FOUND task-not-found"
+    model = await FormDataServiceStub(kermit.channel).GetTaskForm(shown)
+    complete = ts.CompleteTaskRequest(
+        task_id=task.id,
+        form_definition_id=model["id"],
+        outcome="reject",
+        variables=[variable("reason", "rain", "string"), variable("days", 3, "integer")],
+        request_id="one-submission",
+    )
+    assert await outcome(gonzo.tasks.CompleteTask(complete)) == "NOT_FOUND task-not-found"
+    assert await outcome(kermit.tasks.CompleteTask(complete)) == "ok"
+
+
+async def _deploy_with_form(admin: Person) -> None:
+    keyed = process(start="flowable:formKey='leave'", task="flowable:formKey='leave'")
+    uploads = [
+        rp.ResourceUpload(name="leave.bpmn20.xml", bytes=keyed.encode()),
+        rp.ResourceUpload(name="form-leave.form", bytes=json.dumps(form()).encode()),
+    ]
+    await RepositoryServiceStub(admin.channel).CreateDeployment(rp.CreateDeploymentRequest(resources=uploads))

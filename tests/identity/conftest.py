@@ -8,7 +8,8 @@ from typing import Any
 import grpc
 import pytest
 
-from identity.storage import migrate, tables
+from identity.storage import tables
+from identity.storage.migrate import MIGRATIONS
 from mesh.db.database import DatabaseSettings, open_database
 from mesh.rpc_errors import refusal_in
 from mesh.testing.mariadb import MariaDb, mariadb_is_installed, running_mariadb
@@ -104,5 +105,5 @@ def refused() -> Refused:
 
 def _migrate(url: str) -> None:
     database = open_database(DatabaseSettings(url=url))
-    migrate.upgrade(database)
+    MIGRATIONS.upgrade(database)
     database.close()

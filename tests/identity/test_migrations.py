@@ -8,7 +8,8 @@ from sqlalchemy import inspect, select, text
 
 from identity.service import IdentityService, IdentitySettings
 from identity.settings import IdentityDatabase
-from identity.storage import migrate, tables
+from identity.storage import tables
+from identity.storage.migrate import MIGRATIONS
 from mesh.db.database import Database, DatabaseSettings, open_database
 from mesh.errors import FailedPrecondition
 from mesh.testing.mariadb import MariaDb
@@ -31,12 +32,12 @@ async def test_the_migrated_tables_are_those_of_the_code_also_beside_others(empt
         connection.execute(text("CREATE TABLE theirs (id INTEGER PRIMARY KEY)"))
 
     for _ in range(2):
-        await asyncio.to_thread(migrate.upgrade, database)
+        await asyncio.to_thread(MIGRATIONS.upgrade, database)
 
-    assert migrate.current(database) == migrate.head()
-    assert migrate.differences(database) == []
+    assert MIGRATIONS.current(database) == MIGRATIONS.head()
+    assert MIGRATIONS.differences(database) == []
     names = set(inspect(database.engine).get_table_names())
-    assert names == {*tables.metadata.tables, "theirs", migrate.VERSION_TABLE}
+    assert names == {*tables.metadata.tables, "theirs", MIGRATIONS.version_table}
     with database.engine.connect() as connection:
         assert sorted(connection.execute(select(tables.latch.c.name)).scalars()) == sorted(tables.LATCHES)
     database.close()
@@ -47,9 +48,9 @@ async def test_processes_that_start_together_migrate_once(mariadb_server: MariaD
     url = mariadb_server.create_database()
     databases = [_database(url) for _ in range(3)]
 
-    await asyncio.gather(*(asyncio.to_thread(migrate.upgrade, database) for database in databases))
+    await asyncio.gather(*(asyncio.to_thread(MIGRATIONS.upgrade, database) for database in databases))
 
-    assert {migrate.current(database) for database in databases} == {migrate.head()}
+    assert {MIGRATIONS.current(database) for database in databases} == {MIGRATIONS.head()}
     for database in databases:
         database.close()
 

@@ -15,7 +15,7 @@ from tests.identity.conftest import Refused
 from tests.identity.worlds import World, as_user
 
 Worlds = Callable[..., Awaitable[World]]
-EVERYONE = "identity.self.*"
+EVERYONE = ("identity.self.*", "notify.own-preferences.*")
 
 
 async def check(world: World, user_id: str, privilege: str, tenant_id: str = "") -> tuple[bool, str]:
@@ -36,9 +36,11 @@ async def test_a_user_may_what_they_and_their_groups_may(world: World) -> None:
     found = await world.permissions("anna")
 
     assert (found.active, found.tenant_id, list(found.groups)) == (True, "", ["clerks"])
-    assert list(found.privileges) == ["engine.task.complete", "history.*", EVERYONE]
+    assert list(found.privileges) == ["engine.task.complete", "history.*", *EVERYONE]
     assert await check(world, "anna", "history.process-instance.read") == (True, "")
     assert await check(world, "anna", "identity.self.read") == (True, "")
+    assert await check(world, "anna", "notify.own-preferences.update") == (True, "")
+    assert await check(world, "anna", "notify.preferences.update") == (False, "privilege-missing")
     assert await check(world, "anna", "forms.form.read") == (False, "privilege-missing")
     assert await check(world, "nobody", "identity.self.read") == (False, "user-inactive")
 
@@ -110,7 +112,7 @@ async def test_every_change_tells_whom_it_touches_once_it_is_committed(url: str,
     user = pb.AddPrivilegeUserRequest(privilege_id=own.id, user_id="anna")
     both = {"anna", "berta"}
 
-    assert await told(identity.AddPrivilegeUser(user)) == {"anna": ("engine.*", "history.*", EVERYONE)}
+    assert await told(identity.AddPrivilegeUser(user)) == {"anna": ("engine.*", "history.*", *EVERYONE)}
     assert (
         set(
             await told(
@@ -125,16 +127,16 @@ async def test_every_change_tells_whom_it_touches_once_it_is_committed(url: str,
         await told(
             identity.AddPrivilegeGroup(pb.AddPrivilegeGroupRequest(privilege_id=privilege.id, group_id="clerks"))
         )
-    )["berta"] == ("engine.*", EVERYONE)
+    )["berta"] == ("engine.*", *EVERYONE)
     assert await told(identity.DeleteMembership(pb.DeleteMembershipRequest(group_id="clerks", user_id="berta"))) == {
-        "berta": (EVERYONE,)
+        "berta": EVERYONE
     }
     assert set(
         await told(identity.CreateMembership(pb.CreateMembershipRequest(group_id="clerks", user_id="berta")))
     ) == both - {"anna"}
     assert await told(
         identity.RemovePrivilegeUser(pb.RemovePrivilegeUserRequest(privilege_id=own.id, user_id="anna"))
-    ) == {"anna": ("engine.*", EVERYONE)}
+    ) == {"anna": ("engine.*", *EVERYONE)}
     assert set(await told(identity.DeletePrivilege(pb.DeletePrivilegeRequest(privilege_id=privilege.id)))) == both
     assert set(await told(identity.DeleteGroup(pb.DeleteGroupRequest(group_id="clerks")))) == both
     assert await told(identity.UpdateUser(pb.UpdateUserRequest(user_id="anna", disabled=True))) == {"anna": ()}
@@ -192,10 +194,10 @@ async def test_who_one_is_is_told_without_any_privilege_of_others(small_world: W
     await small_world.group("clerks", "anna")
 
     found = await small_world.access.GetCurrentUser(
-        access_pb.GetCurrentUserRequest(), metadata=as_user("anna", EVERYONE)
+        access_pb.GetCurrentUserRequest(), metadata=as_user("anna", *EVERYONE)
     )
 
-    assert (found.user_id, list(found.groups), list(found.privileges)) == ("anna", ["clerks"], [EVERYONE])
+    assert (found.user_id, list(found.groups), list(found.privileges)) == ("anna", ["clerks"], list(EVERYONE))
 
 
 async def test_the_privileges_of_everyone_can_be_set(sqlite_url: str, worlds: Worlds) -> None:

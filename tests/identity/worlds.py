@@ -32,6 +32,8 @@ Metadata = tuple[tuple[str, str], ...]
 class ToldAccess:
     """Believes what the metadata say of the caller; without any word it is somebody who may do everything."""
 
+    stream_seconds: float | None = None
+
     def rule(self, method: str) -> Rule:
         return Rule(method=method, public=True)
 

@@ -7,7 +7,8 @@ from sqlalchemy import inspect, text
 
 from mesh.db.database import Database, DatabaseSettings, open_database
 from mesh.testing.mariadb import MariaDb
-from notify.storage import migrate, tables
+from notify.storage import tables
+from notify.storage.migrate import MIGRATIONS
 
 
 def _database(url: str) -> Database:
@@ -19,13 +20,13 @@ async def test_the_migrated_tables_are_those_of_the_code(url: str) -> None:
     with database.engine.begin() as connection:
         connection.execute(text("CREATE TABLE theirs (id INTEGER PRIMARY KEY)"))
 
-    await asyncio.to_thread(migrate.upgrade, database)
-    await asyncio.to_thread(migrate.upgrade, database)
+    await asyncio.to_thread(MIGRATIONS.upgrade, database)
+    await asyncio.to_thread(MIGRATIONS.upgrade, database)
 
-    assert migrate.current(database) == migrate.head()
-    assert migrate.differences(database) == []
+    assert MIGRATIONS.current(database) == MIGRATIONS.head()
+    assert MIGRATIONS.differences(database) == []
     names = set(inspect(database.engine).get_table_names())
-    assert names == {*tables.metadata.tables, "theirs", migrate.VERSION_TABLE}
+    assert names == {*tables.metadata.tables, "theirs", MIGRATIONS.version_table}
     database.close()
 
 
@@ -34,8 +35,8 @@ async def test_processes_that_start_together_migrate_once(mariadb_server: MariaD
     url = mariadb_server.create_database()
     databases = [_database(url) for _ in range(3)]
 
-    await asyncio.gather(*(asyncio.to_thread(migrate.upgrade, database) for database in databases))
+    await asyncio.gather(*(asyncio.to_thread(MIGRATIONS.upgrade, database) for database in databases))
 
-    assert {migrate.current(database) for database in databases} == {migrate.head()}
+    assert {MIGRATIONS.current(database) for database in databases} == {MIGRATIONS.head()}
     for database in databases:
         database.close()

@@ -18,9 +18,10 @@ from notify.app.templates import TemplateFilter
 from notify.effects.consumer import Consumer
 from notify.model.names import PENDING, SENT, key_of
 from notify.model.records import Delivery
-from notify.storage import deliveries, migrate, notices, recording, tables
+from notify.storage import deliveries, notices, recording, tables
 from notify.storage.connection import Connection
 from notify.storage.deliveries import DeliveryRows
+from notify.storage.migrate import MIGRATIONS
 from notify.storage.notices import NoticeStore
 from notify.storage.queries import Queries
 from notify.storage.requests import Answers
@@ -58,7 +59,7 @@ class Store:
 @pytest.fixture
 async def store(url: str) -> AsyncIterator[Store]:
     found = Store(url)
-    await asyncio.to_thread(migrate.upgrade, found.database)
+    await asyncio.to_thread(MIGRATIONS.upgrade, found.database)
     yield found
     await found.close()
 

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import msgspec
 
+from engine.app.sagas.declarations import COMPLETION
 from engine.app.sagas.state import BAD_STATES, READY, LogLine, PlannedStep, Saga
 from mesh.db.types import moment_of_text, text_of_moment
 
@@ -43,8 +44,11 @@ MAX_DURATION_MS: Final = 2**31 - 1
 Row = Sequence[Any]
 
 
+_ALONE: Final = COMPLETION.plan()
+
+
 class Body(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """What no query asks for."""
+    """What no query asks for. Without a plan: that of a completion in which nobody takes part."""
 
     root_id: str = ""
     plan: tuple[PlannedStep, ...] = ()
@@ -75,7 +79,23 @@ def saga_row(saga: Saga) -> tuple[Any, ...]:
     is_open = saga.is_open
     moment = saga.lease_until if saga.token else saga.due_at if is_open else saga.ended_at
     assert moment is not None, f"saga {saga.id} is neither held nor due nor over"
-    body = Body(**{name: getattr(saga, name) for name in _FIELDS})
+    body = Body(
+        root_id=saga.root_id,
+        plan=() if saga.plan == _ALONE else saga.plan,
+        data=saga.data,
+        position=saga.position,
+        backwards=saga.backwards,
+        phase=saga.phase,
+        round=saga.round,
+        attempts=saga.attempts,
+        failures=saga.failures,
+        number=saga.number,
+        error=saga.error,
+        step_started_at=saga.step_started_at,
+    )
+    # The end of an instance in whose completion nobody takes part is one moment, and by far the most frequent saga.
+    created = text_of_moment(saga.created_at)
+    ended = saga.ended_at
     return (
         saga.id,
         saga.name,
@@ -87,9 +107,9 @@ def saga_row(saga: Saga) -> tuple[Any, ...]:
         saga.tenant_id,
         saga.owner,
         saga.token,
-        text_of_moment(moment),
-        text_of_moment(saga.created_at),
-        None if saga.ended_at is None else text_of_moment(saga.ended_at),
+        created if moment is saga.created_at else text_of_moment(moment),
+        created,
+        None if ended is None else created if ended is saga.created_at else text_of_moment(ended),
         _encoder.encode(body).decode(),
     )
 
@@ -122,6 +142,7 @@ def saga_of(row: Row) -> Saga:
         ended_at=_moment(row[12]),
         **{name: getattr(body, name) for name in _FIELDS},
     )
+    saga.plan = saga.plan or _ALONE
     saga.due_at = available_at if saga.is_open and not is_held else None
     return saga
 

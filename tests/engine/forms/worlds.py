@@ -39,6 +39,7 @@ from forms.service import FormsService, FormsSettings
 from forms.settings import FormsDatabase
 from mesh.access import Principal
 from mesh.access.contract import Rule
+from mesh.access.control import OpenAccess
 from mesh.clock import ManualClock, SystemClock
 from mesh.db.database import DatabaseSettings
 from mesh.guard import GuardedServer
@@ -68,10 +69,11 @@ class Interrupting(grpc.aio.UnaryUnaryClientInterceptor):
         return answer
 
 
-class Somebody:
+class Somebody(OpenAccess):
     """An `Access` whose caller the test chooses; the engine itself is known by its token."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.principal = Principal(privileges=frozenset(("*",)))
 
     def rule(self, method: str) -> Rule:

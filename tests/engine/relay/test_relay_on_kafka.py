@@ -92,7 +92,7 @@ async def test_history_and_business_events_arrive_in_order_and_each_once(tmp_pat
     assert sorted(body.business_key for body in completed) == [f"B-{n}" for n in range(5)]
 
 
-@pytest.mark.skipif(not apache_kafka_is_installed(), reason="the stand-in forgets everything when it is killed")
+@pytest.mark.xfail(not apache_kafka_is_installed(), reason="the stand-in forgets all when it is killed", run=False)
 async def test_the_engine_goes_on_while_the_broker_is_away_and_catches_up(
     tmp_path: Path, kafka_server: Kafka, settings: BusSettings
 ) -> None:
@@ -143,3 +143,21 @@ async def test_a_row_that_the_broker_refuses_is_parked_and_the_others_are_shippe
     assert listener.told(plain) == ["process.started"]
     assert [(letter.group, letter.parked.message.key) for letter in letters] == [("relay", large)]
     assert "max_message_bytes" in letters[0].parked.error
+
+
+async def test_of_two_engines_one_ships_and_the_other_takes_over(tmp_path: Path, settings: BusSettings) -> None:
+    listener = Listener()
+    async with shipping(tmp_path, settings) as standing_by, shipping(tmp_path, settings) as other:
+        await listener.listen(standing_by.operator, [topics.PROCESS_STARTED])
+        await other.engine.deploy(REVIEW)
+        for engine in (other.engine, standing_by.engine, other.engine):
+            await engine.start("review")
+        await listener.until(3)
+        shipped = [here.metric("flowloom_bus_relay_messages_total") for here in (standing_by, other)]
+        ended, goes_on = (standing_by, other) if shipped[0] else (other, standing_by)
+        await ended.engine.service._relay.stop()
+        await goes_on.engine.start("review")
+        await listener.until(4)
+
+    assert min(shipped) == 0
+    assert len(listener.heard) == 4

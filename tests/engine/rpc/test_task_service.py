@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 from flowloom.engine.v1 import runtime_service_pb2 as rt
 from flowloom.engine.v1 import task_service_pb2 as pb
+from flowloom.events.v1 import events_pb2
 from google.protobuf import json_format
 
+from engine.storage import tables
 from tests.engine.rpc.world import ONE_TASK, TWO_TASKS, Mesh, refusing, variable, variables
 
 
@@ -307,6 +309,28 @@ async def test_a_repeated_remark_is_kept_once(mesh: Mesh) -> None:
     assert await mesh.tasks.CreateTaskComment(request) == first
     found = [c async for c in mesh.tasks.ListTaskComments(pb.ListTaskCommentsRequest(task_id=task.id))]
     assert found == [first]
+
+
+async def test_what_is_said_and_unsaid_about_a_task_is_told_once_under_the_root_of_its_instance(mesh: Mesh) -> None:
+    await mesh.deploy(ONE_TASK)
+    instance_id = await mesh.start("one")
+    task = await mesh.task(instance_id)
+    request = pb.CreateTaskCommentRequest(task_id=task.id, message="hm", save_process_instance_id=True, request_id="r")
+
+    kept = await mesh.tasks.CreateTaskComment(request)
+    await mesh.tasks.CreateTaskComment(request)
+    await mesh.tasks.DeleteTaskComment(pb.DeleteTaskCommentRequest(task_id=task.id, comment_id=kept.id))
+
+    with mesh.database.engine.connect() as connection:
+        rows = connection.execute(tables.outbox.select().order_by(tables.outbox.c.sequence)).mappings().all()
+    told = [(row["root_id"], events_pb2.CommandEvents.FromString(row["events"])) for row in rows[-2:]]
+    (added,), (removed,) = (envelope.events for _, envelope in told)
+    assert {root for root, _ in told} == {instance_id}
+    assert added.process_instance_id == removed.process_instance_id == instance_id
+    assert (added.comment_added.comment_id, added.comment_added.message) == (kept.id, "hm")
+    assert added.comment_added.of_process_instance
+    assert removed.comment_removed.comment_id == kept.id
+    assert len(rows) == 3
 
 
 async def test_events_tell_of_remarks_and_links(mesh: Mesh) -> None:

@@ -15,6 +15,7 @@ from sqlalchemy import select
 
 from engine.app.batch import World
 from engine.app.group_commit import GroupCommit, GroupCommitSettings
+from engine.app.unit_of_work import CompletionSagas
 from engine.bpmn.compile import Identity, compile_process, executable_processes
 from engine.bpmn.xml import parse
 from engine.effects.events import encode_events
@@ -233,6 +234,7 @@ async def running(
     limits: Limits | None = None,
     known: dict[str, Definition] | None = None,
     wait: bool = True,
+    completions: CompletionSagas | None = None,
     **settings: Any,
 ) -> AsyncIterator[Bench]:
     """A started group commit on a database."""
@@ -250,6 +252,7 @@ async def running(
     )
     if decide is not None:
         world = replace(world, decide=decide)
+    world = replace(world, completions=completions)
     units: list[SqlUnitOfWork] = []
 
     def open_unit() -> SqlUnitOfWork:

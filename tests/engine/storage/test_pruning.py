@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import insert, select
 
-from engine.storage import migrate
+from engine.storage.migrate import MIGRATIONS
 from engine.storage.pruning import prune_business_events, prune_outbox
 from engine.storage.relay_tables import business_event
 from engine.storage.tables import bus_offset, outbox
@@ -19,7 +19,7 @@ NOW = datetime(2026, 1, 1, tzinfo=UTC)
 @pytest.fixture
 def database(tmp_path: Path) -> Iterator[Database]:
     found = open_database(DatabaseSettings(url=f"sqlite:///{tmp_path}/engine.db"))
-    migrate.upgrade(found)
+    MIGRATIONS.upgrade(found)
     yield found
     found.close()
 

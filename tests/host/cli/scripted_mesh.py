@@ -13,11 +13,13 @@ from flowloom.engine.v1 import (
     management_service_pb2,
     repository_service_pb2,
     runtime_service_pb2,
+    saga_service_pb2,
     task_service_pb2,
 )
 from flowloom.events.v1 import dead_letter_service_pb2
 from flowloom.forms.v1 import form_repository_service_pb2, form_service_pb2
 from flowloom.history.v1 import history_service_pb2
+from flowloom.identity.v1 import access_service_pb2, identity_service_pb2
 from flowloom.notify.v1 import notification_service_pb2
 from google.protobuf import message_factory
 from google.protobuf.descriptor import MethodDescriptor
@@ -35,12 +37,15 @@ METHODS: Mapping[str, MethodDescriptor] = {
         management_service_pb2,
         repository_service_pb2,
         runtime_service_pb2,
+        saga_service_pb2,
         task_service_pb2,
         form_repository_service_pb2,
         form_service_pb2,
         history_service_pb2,
         notification_service_pb2,
         dead_letter_service_pb2,
+        identity_service_pb2,
+        access_service_pb2,
     )
     for service in module.DESCRIPTOR.services_by_name.values()
     for method in service.methods

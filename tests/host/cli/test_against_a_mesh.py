@@ -107,3 +107,56 @@ def _log(target: str, holds: Callable[[Any], bool]) -> Any:
             return newest
         time.sleep(0.05)
     raise AssertionError(f"expected another log within {SECONDS} s, found {newest}")
+
+
+@pytest.mark.envoy
+def test_history_is_read_counted_searched_and_rebuilt_over_rest_and_by_command(target: str) -> None:
+    flowloom(target, "deploy", str(MODELS / "expense.bpmn20.xml"))
+    words = ("start", "expense", "-v", "amount=250", "-v", "due=null", "--business-key", "hist-1", "--user", "lin")
+    instance = machine(target, *words)["id"]
+    (task,) = machine(target, "tasks", "--instance", instance)["data"]
+    rest = f"http://{target}/process-api"
+    edge = httpx.Client(auth=("admin", PASSWORD), timeout=SECONDS)
+    said = edge.post(f"{rest}/runtime/tasks/{task['id']}/comments", json={"message": "a nice one"})
+    assert said.status_code == 201
+    task_comments = f"{rest}/history/historic-task-instances/{task['id']}/comments"
+    _until(lambda: [one["message"] for one in edge.get(task_comments).json()] == ["a nice one"])
+
+    comments = f"{rest}/history/historic-process-instances/{instance}/comments"
+    made = edge.post(comments, json={"message": "well done"})
+    log = edge.get(
+        f"{rest}/history/historic-task-log-entries", params={"taskId": task["id"], "from": "2020-01-01T00:00:00Z"}
+    ).json()
+    details = edge.post(f"{rest}/query/historic-detail", json={"processInstanceId": instance, "size": 50}).json()
+    links = edge.get(f"{rest}/history/historic-process-instances/{instance}/identitylinks").json()
+    series = edge.get(
+        f"http://{target}/history-api/statistics/series", params={"measure": "started", "split": "true"}
+    ).json()["series"]
+
+    assert made.status_code == 201
+    assert [one["message"] for one in edge.get(comments).json()] == ["well done"]
+    assert log["data"][0]["type"] == "USER_TASK_CREATED"
+    assert {one["variable"]["name"] for one in details["data"]} >= {"amount", "due"}
+    assert {"type": "starter", "userId": "lin", "processInstanceId": instance} in links
+    assert "expense" in {one["name"] for one in series}
+    assert len(series[0]["points"]) == 30
+    assert machine(target, "history", "search", "hist")["data"][0]["processInstanceId"] == instance
+    assert "expense" in flowloom(target, "history", "processes").output
+    assert "userTask" in flowloom(target, "history", "bottlenecks").output
+    assert flowloom(target, "history", "lag").exit_code == 0
+    rebuilt = flowloom(target, "history", "rebuild")
+    assert rebuilt.output.startswith("rebuilt from "), rebuilt.output
+    assert edge.get(comments).json()[0]["message"] == "well done"
+    refused = flowloom(target, "history", "archive")
+    assert refused.stderr.startswith("error: archive-not-set")
+    deleted = edge.post(
+        f"{rest}/history/historic-process-instances/delete", json={"action": "delete", "instanceIds": [instance]}
+    )
+    assert (deleted.status_code, deleted.json()["reason"]) == (409, "process-instance-running")
+
+
+def _until(holds: Callable[[], bool]) -> None:
+    until = time.monotonic() + SECONDS
+    while not holds():
+        assert time.monotonic() < until, "expected history to follow"
+        time.sleep(0.05)

@@ -17,6 +17,7 @@ from flowloom.engine.v1 import (
     process_instance_pb2,
     repository_service_pb2,
     runtime_service_pb2,
+    saga_service_pb2,
     task_pb2,
     task_service_pb2,
 )
@@ -194,6 +195,64 @@ def test_jobs_can_be_retried_executed_and_moved(flowloom: Run, scripted_mesh: Sc
     assert [result.exit_code for result in results] == [0, 0, 0]
     assert [name for name, _ in scripted_mesh.asked] == ["MoveDeadLetterJob", "ExecuteJob", "MoveTimerJob"]
     assert scripted_mesh.asked[0][1].retries == 3
+
+
+def test_sagas_are_listed_with_their_logs_and_operated(flowloom: Run, scripted_mesh: ScriptedMesh) -> None:
+    scripted_mesh.answers["ListSagas"] = saga_service_pb2.ListSagasResponse(
+        data=[saga_service_pb2.Saga(id="s1", state="COMPENSATED", error="out of paper")], total=1
+    )
+    scripted_mesh.answers["ListSagaLog"] = saga_service_pb2.ListSagaLogResponse(
+        data=[saga_service_pb2.SagaLogEntry(number=1, step_id="archive", state="STARTED")], total=1
+    )
+
+    listed = flowloom("sagas", "list", "--state", "COMPENSATED")
+    logged = flowloom("sagas", "log", "s1")
+    results = [
+        flowloom("sagas", "retry", "s1"),
+        flowloom("sagas", "close", "s1", "--note", "by phone"),
+        flowloom("sagas", "confirm", "s1", "archive", "--error", "no"),
+    ]
+
+    assert "out of paper" in listed.output
+    assert "archive" in logged.output
+    assert [result.exit_code for result in results] == [0, 0, 0]
+    asked = dict(scripted_mesh.asked)
+    assert (asked["ListSagas"].state, asked["ListSagas"].order) == ("COMPENSATED", "desc")
+    assert asked["CloseSaga"].note == "by phone"
+    assert (asked["ConfirmSagaStep"].step_id, asked["ConfirmSagaStep"].error) == ("archive", "no")
+    assert all(asked[name].request_id for name in ("RetrySaga", "CloseSaga", "ConfirmSagaStep"))
+
+
+def test_one_saga_is_printed_whole(flowloom: Run, scripted_mesh: ScriptedMesh) -> None:
+    scripted_mesh.answers["GetSaga"] = saga_service_pb2.Saga(id="s1", state="COMPENSATED", error="out of paper")
+
+    shown = json.loads(flowloom("sagas", "show", "s1").output)
+    scripted_mesh.answers["GetSaga"] = NotFound("saga-not-found", "expected a saga, found none")
+    unknown = flowloom("sagas", "show", "s2")
+
+    assert (shown["id"], shown["error"]) == ("s1", "out of paper")
+    assert unknown.stderr == "error: saga-not-found: expected a saga, found none\n"
+
+
+def test_participants_are_registered_listed_and_taken_away(flowloom: Run, scripted_mesh: ScriptedMesh) -> None:
+    scripted_mesh.answers["RegisterSagaParticipant"] = saga_service_pb2.SagaParticipant(id="p1")
+    scripted_mesh.answers["ListSagaParticipants"] = saga_service_pb2.ListSagaParticipantsResponse(
+        data=[saga_service_pb2.SagaParticipant(id="p1", name="archive")], total=1
+    )
+
+    results = [
+        flowloom("sagas", "register", "archive", "--address", "localhost:9", "--definition", "leave"),
+        flowloom("sagas", "participants"),
+        flowloom("sagas", "unregister", "p1"),
+    ]
+
+    assert [result.exit_code for result in results] == [0, 0, 0]
+    assert results[0].output == "registered archive as p1\n"
+    assert "archive" in results[1].output
+    asked = dict(scripted_mesh.asked)
+    registered = asked["RegisterSagaParticipant"]
+    assert (registered.target, registered.process_definition_key) == ("localhost:9", "leave")
+    assert asked["UnregisterSagaParticipant"].participant_id == "p1"
 
 
 def test_notifications_are_listed_newest_first_resent_and_cancelled(flowloom: Run, scripted_mesh: ScriptedMesh) -> None:

@@ -163,3 +163,29 @@ def test_what_is_wrong_is_told_in_one_line(flowloom: Run) -> None:
     assert len(wrong.stderr.strip().splitlines()) == 1
     assert "guessed" not in wrong.stderr
     assert "token-invalid" in forged.stderr
+
+
+def test_an_administrator_makes_people_who_then_work_with_what_they_may(flowloom: Run) -> None:
+    log_in(flowloom)
+    assert flowloom("users", "create", "kermit", FLOWLOOM_NEW_PASSWORD="a frog's first one").exit_code == 0
+    assert flowloom("groups", "create", "frogs").exit_code == 0
+    assert flowloom("groups", "add", "frogs", "kermit").output == "kermit is in frogs\n"
+    assert flowloom("privileges", "grant", "engine.task.*", "--group", "frogs").exit_code == 0
+    kermit = {"FLOWLOOM_USER": "kermit", "FLOWLOOM_PASSWORD": "a frog's first one"}
+
+    assert flowloom("tasks", **kermit).exit_code == 0
+    assert "privilege-missing" in flowloom("users", "list", **kermit).stderr
+    token = flowloom("tokens", "create", "frogs' program", **kermit).output.strip()
+    assert token.startswith("flt_")
+    listed = json.loads(flowloom("tokens", "list", "--json", **kermit).output)["data"]
+    assert [(each["name"], each["active"]) for each in listed] == [("frogs' program", True)]
+    assert flowloom("tokens", "revoke", listed[0]["id"], **kermit).exit_code == 0
+    assert flowloom("users", "password", FLOWLOOM_NEW_PASSWORD="a frog's second one", **kermit).exit_code == 0
+    assert flowloom("tasks", **kermit).exit_code == 1
+    kermit["FLOWLOOM_PASSWORD"] = "a frog's second one"
+    assert flowloom("privileges", "revoke", "engine.task.*", "--group", "frogs").exit_code == 0
+    assert "privilege-missing" in flowloom("tasks", **kermit).stderr
+    assert flowloom("users", "password", "kermit", FLOWLOOM_NEW_PASSWORD="a frog's third one").exit_code == 0
+    assert flowloom("groups", "remove", "frogs", "kermit").exit_code == 0
+    assert flowloom("users", "delete", "kermit").output == "deleted kermit\n"
+    assert "kermit" not in flowloom("users", "list").output

@@ -130,7 +130,7 @@ class KafkaWorld:
             topic_prefix=f"t{next(_NUMBERS)}-{os.getpid()}.",
             partitions=partitions,
             replication=1,
-            session_seconds=3.0,
+            session_seconds=15.0,
             send_seconds=60.0,
         )
         self._names = names

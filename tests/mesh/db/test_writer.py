@@ -6,7 +6,6 @@ import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import pymysql
 import pytest
 from sqlalchemy import Column, Integer, MetaData, Table
 
@@ -18,6 +17,7 @@ from mesh.db.errors import (
     DuplicateKey,
     StatementTooLarge,
     TransactionConflict,
+    ValueTooLong,
 )
 from mesh.db.statements import COMMIT, Delete, Insert, Sql, Union, literal
 from mesh.db.types import long_bytes, long_text, text
@@ -251,7 +251,7 @@ def test_a_session_is_strict_and_reads_what_is_committed(mariadb: Database) -> N
     )
 
     assert row == ("READ-COMMITTED", "+00:00", "utf8mb4_bin", 1)
-    with pytest.raises(pymysql.err.DataError):
+    with pytest.raises(ValueTooLong):
         writer.run([INSERT.of([("x" * 300, "y", 1, "", b"")]), COMMIT])
     writer.close()
 
