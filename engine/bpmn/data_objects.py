@@ -22,6 +22,8 @@ def read_data_objects(container: Source, reader: Reader) -> tuple[DataObject, ..
         reference = source.attributes.get("itemSubjectRef", "")
         text = _value(source)
         kind = _type(reference, reader)
+        if kind is not None and not source.attributes.get("name", "").strip():
+            reader.problem(source, "expected the data object to have a name, for it becomes a variable, found none")
         if not text:
             # One without a value is null if its type is known, as in Flowable; of no known type, it is only a drawing.
             if kind is not None:

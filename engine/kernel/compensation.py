@@ -66,6 +66,32 @@ def compensate_scope(turn: Turn, instance: Instance, scope_id: str, activity_id:
     return bool(wanted)
 
 
+def compensate_activity(turn: Turn, instance: Instance, activity_id: str) -> None:
+    """Undo one activity wherever in the instance it was done, inside finished sub-processes too; newest first."""
+    for scope_id in (instance.id, *instance.executions):
+        for record in reversed(list(lifecycle.scope_of(turn, instance, scope_id).records)):
+            wanted, rest = _split(turn, record, activity_id)
+            if wanted is None:
+                continue
+            turn.emit(ev.RecordDropped(instance_id=instance.id, scope_id=scope_id, record_id=record["id"]))
+            if rest is not None:
+                turn.emit(ev.RecordKept(instance_id=instance.id, scope_id=scope_id, record=rest))
+            undo(turn, instance, scope_id, wanted)
+
+
+def _split(turn: Turn, record: Record, activity_id: str) -> tuple[Record | None, Record | None]:
+    """What of a record concerns an activity, and what is left of it without that; None for nothing."""
+    if record["activity"] == activity_id:
+        return record, None
+    pairs = [_split(turn, inner, activity_id) for inner in record.get("records", ())]
+    wanted = [found for found, _ in pairs if found is not None]
+    if not wanted:
+        return None, record
+    rest = [left for _, left in pairs if left is not None]
+    kept = {**record, "id": turn.env.new_id(), "records": rest} if rest or record["handler"] else None
+    return {**record, "handler": "", "records": wanted}, kept
+
+
 def undo(turn: Turn, instance: Instance, scope_id: str, record: Record) -> None:
     """Run the handler of a record in a scope; a sub-process without one is undone inside a frame with its variables."""
     nodes = turn.definition_of(instance).nodes

@@ -50,14 +50,14 @@ def _boolean(
         value = what.evaluate(scopes.ExecutionContext(turn, instance, execution))
     except ExpressionError as error:
         raise expression_refusal(error, element_id) from error
-    return value if isinstance(value, bool) else _as_boolean(value, element_id, role)
+    if what.is_literal and str(value).lower() in ("true", "false"):
+        return str(value).lower() == "true"
+    return _as_boolean(value, element_id, role)
 
 
 def _as_boolean(value: Any, element_id: str, role: str) -> bool:
     if isinstance(value, bool):
         return value
-    if isinstance(value, str) and value.lower() in ("true", "false"):
-        return value.lower() == "true"
     raise failed(
         "not-a-boolean",
         f"element '{element_id}': expected the {role} to give true or false, found {type(value).__name__} {value!r}",

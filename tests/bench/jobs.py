@@ -29,6 +29,7 @@ CHAIN, CHAINS = 25, 160
 TIMERS_A_SECOND, TIMER_SECONDS, TIMER_LEAD = 500, 4, timedelta(seconds=8)
 WORKED, WORKED_SLOWLY, SLOW_RATE = 1200, 600, 150
 PAGE = 1000
+CREDITS = 128
 
 _HEAD = (
     '<definitions xmlns="http://www.omg.org/spec/BPMN/20100524/MODEL" '
@@ -174,28 +175,26 @@ def _when(done: Done, instance_id: str) -> asyncio.Future[float]:
 
 
 async def _work(channel: grpc.aio.Channel, done: Done) -> None:
-    """Take jobs from the stream and report each batch as it came, the next one coming meanwhile."""
-    stub = external_worker_service_pb2_grpc.ExternalWorkerServiceStub(channel)
-
-    async def report(jobs: list[external_worker_service_pb2.JobCompletion], instances: list[str]) -> None:
-        outcomes = (
-            await stub.CompleteJobs(external_worker_service_pb2.CompleteJobsRequest(worker_id="bench", jobs=jobs))
-        ).outcomes
-        assert not any(outcome.code for outcome in outcomes), outcomes
-        for instance_id in instances:
-            _when(done, instance_id).set_result(time.perf_counter())
-
-    request = external_worker_service_pb2.StreamJobsRequest(
-        topic="bench", worker_id="bench", lock_duration="PT1M", max_in_flight=128
-    )
-    async with asyncio.TaskGroup() as reports:
-        async for pushed in stub.StreamJobs(request):
-            if pushed.jobs:
-                completions = [
-                    external_worker_service_pb2.JobCompletion(job_id=job.id, lock_token=job.lock_token)
-                    for job in pushed.jobs
-                ]
-                reports.create_task(report(completions, [job.process_instance_id for job in pushed.jobs]))
+    """A worker's one stream: take jobs, report each batch as it came, and take as many more."""
+    call = external_worker_service_pb2_grpc.ExternalWorkerServiceStub(channel).WorkJobs()
+    subscription = external_worker_service_pb2.WorkSubscription(topic="bench", worker_id="bench", lock_duration="PT1M")
+    await call.write(external_worker_service_pb2.WorkJobsRequest(subscription=subscription, credits=CREDITS))
+    instances: dict[str, str] = {}
+    while True:
+        response = await call.read()
+        assert isinstance(response, external_worker_service_pb2.WorkJobsResponse), "the stream ended"
+        for outcome in response.outcomes:
+            assert not outcome.code, outcome
+            _when(done, instances.pop(outcome.job_id)).set_result(time.perf_counter())
+        if response.jobs:
+            instances.update({job.id: job.process_instance_id for job in response.jobs})
+            completed = [
+                external_worker_service_pb2.JobCompletion(job_id=job.id, lock_token=job.lock_token)
+                for job in response.jobs
+            ]
+            await call.write(
+                external_worker_service_pb2.WorkJobsRequest(completed=completed, credits=len(response.jobs))
+            )
 
 
 async def _one(channel: grpc.aio.Channel, done: Done) -> float:

@@ -3,22 +3,12 @@
 The waiting is decided in `joins.settle` when nothing else is left to do (BPMN 2.0, 13.4.2).
 """
 
-from collections.abc import Iterator
 from typing import Final
 
-from engine.kernel.definition import ElementKind, Family, Node, Wake
+from engine.kernel.definition import ElementKind, Family, Wake
 from engine.kernel.flows import choose
 from engine.kernel.here import Here
 from engine.kernel.joins import merge, tokens_at
-from engine.kernel.reading import Problem
-
-
-def _check(node: Node) -> Iterator[Problem]:
-    default = node.default_flow
-    if default is not None and default.condition is not None:
-        yield Problem(
-            element_id=default.id, message="expected no condition on a default flow, found one", line=default.line
-        )
 
 
 def _enter(here: Here) -> None:
@@ -37,5 +27,5 @@ def _split(here: Here) -> None:
 
 
 KIND: Final = ElementKind(
-    tag="inclusiveGateway", type="inclusiveGateway", family=Family.GATEWAY, check=_check, enter=_enter, wake=_wake
+    tag="inclusiveGateway", type="inclusiveGateway", family=Family.GATEWAY, enter=_enter, wake=_wake
 )

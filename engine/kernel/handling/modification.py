@@ -5,7 +5,7 @@ from collections.abc import Collection
 from engine.kernel import commands as cmd
 from engine.kernel import lifecycle, scopes
 from engine.kernel.cancelling import cancel
-from engine.kernel.definition import Node
+from engine.kernel.definition import Family, Node
 from engine.kernel.errors import failed, invalid
 from engine.kernel.handling.targets import instance_of, require_active
 from engine.kernel.state import Execution, Instance
@@ -24,10 +24,16 @@ def change_state(turn: Turn, command: cmd.ChangeState) -> None:
     _check_ad_hoc(instance, targets, sources)
     # The new tokens are queued before the old ones go: a scope that both share must not find itself empty in between.
     for node in targets:
-        put_token(turn, instance, node, sources, command.local_variables)
+        for _ in range(_tokens(node, sources)):
+            put_token(turn, instance, node, sources, command.local_variables)
     withdraw(turn, instance, sources, REASON)
     if not targets:
         lifecycle.path_ended(turn, instance, instance.id)
+
+
+def _tokens(node: Node, sources: Collection[Execution]) -> int:
+    """How many tokens arrive: one, but at a gateway each that moves, so that a join finds them (Flowable)."""
+    return max(1, len(sources)) if node.kind.family is Family.GATEWAY else 1
 
 
 def put_token(

@@ -8,7 +8,7 @@ from engine.kernel import events as ev
 from engine.kernel.cancelling import cancel
 from engine.kernel.definition import Node, Position, TriggerKind
 from engine.kernel.here import Here
-from engine.kernel.lifecycle import enter_later
+from engine.kernel.lifecycle import enter_later, scope_of
 from engine.kernel.reading import Problem
 from engine.kernel.state import Execution
 
@@ -22,6 +22,13 @@ def _check(node: Node) -> Iterator[Problem]:
             yield Problem(
                 element_id=node.id,
                 message="expected a cancel boundary event on a transaction, found it elsewhere",
+                line=node.line,
+            )
+        elif (first := _boundary_of(node.attached_to)) is not None and first is not node:
+            yield Problem(
+                element_id=node.id,
+                message="expected one boundary event with a cancelEventDefinition on a transaction, "
+                f"found '{first.id}' there already",
                 line=node.line,
             )
         return
@@ -59,12 +66,27 @@ def _throw(here: Here) -> bool:
     turn.emit(
         ev.ElementEnded(instance_id=instance.id, execution_id=here.execution.id, element_id=here.node.id, at=here.now)
     )
-    record = compensation.snapshot(turn, transaction, None)
     scope_id = host.parent
-    compensation.undo(turn, instance, scope_id, record)
+    for record in _done(here, transaction, host):
+        compensation.undo(turn, instance, scope_id, record)
     enter_later(turn, instance, scope_id, boundary)
     cancel(turn, instance, host, f"cancel end event ({here.node.id})")
     return False
+
+
+def _done(here: Here, transaction: Execution, host: Execution) -> list[compensation.Record]:
+    """What is to be undone, newest first: of a multi-instance transaction what any of its turns did, ended or not."""
+    turn, instance = here.turn, here.instance
+    if host is transaction:
+        return [compensation.snapshot(turn, transaction, None)]
+    open_turns = [e for e in instance.children_of(host.id) if e.element == transaction.element]
+    found = [compensation.snapshot(turn, one, None) for one in reversed(open_turns)]
+    scope_id = compensation.keeper_of(instance, transaction)
+    for record in reversed(list(scope_of(turn, instance, scope_id).records)):
+        if record["activity"] == transaction.element:
+            turn.emit(ev.RecordDropped(instance_id=instance.id, scope_id=scope_id, record_id=record["id"]))
+            found.append(record)
+    return found
 
 
 def _around(here: Here) -> Execution:

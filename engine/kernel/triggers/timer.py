@@ -10,7 +10,7 @@ from datetime import date, datetime
 from datetime import time as time_of_day
 from typing import Any, Final
 
-from engine.kernel.cron import is_cron, next_after
+from engine.kernel.cron import NeverAgain, is_cron, next_after
 from engine.kernel.definition import Node, Position, TriggerKind, Wake
 from engine.kernel.durations import parse_duration, parse_moment, parse_repetition
 from engine.kernel.errors import Refused
@@ -50,7 +50,7 @@ def _read(source: Source, reader: Reader, event: Source) -> Timer:
         reader.problem(
             source, f"expected one of timeDate, timeDuration and timeCycle in a timer, found {len(given)}", event.id
         )
-    elif given[0].is_literal:
+    elif given[0].is_literal and (timer.end is None or timer.end.is_literal):
         _check_literal(source, reader, timer, event)
     return timer
 
@@ -135,7 +135,10 @@ def next_of(repeat: str, due_at: datetime, now: datetime) -> tuple[datetime, str
         return None
     if repeat.startswith("cron "):
         text, _, end = repeat[5:].partition("|")
-        due = next_after(text, max(due_at, now))
+        try:
+            due = next_after(text, max(due_at, now))
+        except NeverAgain:
+            return None
         return None if end and due > parse_moment(end) else (due, repeat)
     cycle = parse_repetition(repeat)
     due = cycle.period.next_after(due_at, now)

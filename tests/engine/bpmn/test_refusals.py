@@ -120,6 +120,10 @@ BAD = {
         model(start(), sub_process("x", start("a"), start("b")), flows("s>x")),
         "element 'x': expected exactly one start event",
     ),
+    "a data object without a name": (
+        model('<dataObject id="d" itemSubjectRef="xsd:int"/>', start(), end(), flows("s>e")),
+        "element 'd': expected the data object to have a name",
+    ),
     "an unknown message": (
         model(start(), catch("c", message("m")), flows("s>c")),
         "expected messageRef to name a message",

@@ -297,3 +297,18 @@ def test_transient_variables_of_a_delivery_are_seen_until_the_process_waits_agai
     assert variables_in(engine, tree.root_id, tree.root_id) == {}
     if kind == "message":
         assert reply == {"process_instance_id": tree.root_id, "execution_id": execution_id}
+
+
+@pytest.mark.parametrize("kind", ["parallelGateway", "inclusiveGateway"])
+def test_all_that_move_to_a_join_arrive_there(kind: str) -> None:
+    join = f'<{kind} id="j"/>'
+    fork = '<parallelGateway id="f"/>'
+    engine = engine_with(
+        model(start(), fork, user_task("a"), user_task("b"), join, user_task("c"), end(), flows("s>f>a>j>c>e f>b>j"))
+    )
+    tree = engine.start("p")
+
+    engine.run(tree.root_id, cmd.ChangeState(instance_id=tree.root_id, cancel=["a", "b"], start=["j"]))
+
+    engine.check_replay()
+    assert tasks_of(engine.trees[tree.root_id]) == ["c"]

@@ -1,5 +1,8 @@
 """Tests of inclusive gateway elements."""
 
+import pytest
+
+from engine.kernel.errors import Refused
 from engine.kernel.state import Tree
 from tests.engine.kernel.contract import WaitingContract, engine_with
 from tests.engine.kernel.harness import MemoryEngine, tasks_of
@@ -41,3 +44,27 @@ def test_the_join_waits_only_for_tokens_that_can_still_come() -> None:
     engine.complete(tree, "b")
 
     assert tasks_of(engine.trees[tree.root_id]) == ["after", "elsewhere"]
+
+
+def test_a_default_flow_is_taken_whatever_its_condition_says() -> None:
+    engine = engine_with(
+        model(
+            start(),
+            '<inclusiveGateway id="g" default="g-b"/>',
+            user_task("a"),
+            user_task("b"),
+            flows("s>g"),
+            flow("g", "a", "${v == 1}"),
+            flow("g", "b", "${v == 2}"),
+        )
+    )
+
+    assert tasks_of(engine.start("p", {"v": 1})) == ["a"]
+    assert tasks_of(engine.start("p", {"v": 3})) == ["b"]
+
+
+def test_a_condition_gives_true_or_false_and_no_text() -> None:
+    engine = engine_with(model(start(), user_task("a"), flow("s", "a", "${v}")))
+
+    with pytest.raises(Refused, match="expected the condition to give true or false, found str 'true'"):
+        engine.start("p", {"v": "true"})

@@ -130,3 +130,34 @@ def test_what_could_not_work_is_refused_at_deployment(definition: str, expected:
     )
     with pytest.raises(InvalidModel, match=expected):
         engine_with(model(start(), content, throw("x", definition), end(), flows("s>a>x>e")))
+
+
+def test_a_reference_reaches_into_a_finished_sub_process_and_leaves_the_rest_of_it() -> None:
+    only = '<compensateEventDefinition activityRef="a"/>'
+    inside = start("s2") + undoable("a", loop("2")) + undoable("b") + end("e2") + flows("s2>a>b>e2")
+    engine = engine_with(
+        model(
+            start(), sub_process("x", inside), throw("t", only), throw("all", COMPENSATE), end(), flows("s>x>t>all>e")
+        )
+    )
+
+    tree = engine.start("p")
+
+    engine.check_replay()
+    assert [e for e in started(engine.history[tree.root_id]) if e.startswith("undo")] == ["undo-a", "undo-a", "undo-b"]
+    assert state_of(tree) == "completed"
+
+
+def test_a_reference_to_the_handler_means_the_activity_that_it_undoes() -> None:
+    only = '<compensateEventDefinition activityRef="undo-a"/>'
+    engine = engine_with(model(start(), undoable("a"), undoable("b"), throw("x", only), end(), flows("s>a>b>x>e")))
+
+    tree = engine.start("p")
+
+    assert [e for e in started(engine.history[tree.root_id]) if e.startswith("undo")] == ["undo-a"]
+
+
+def test_an_activity_has_one_handler() -> None:
+    second = boundary("second", "a", COMPENSATE) + '<association id="as2" sourceRef="second" targetRef="undo-a"/>'
+    with pytest.raises(InvalidModel, match="element 'second': expected one boundary event"):
+        engine_with(model(start(), undoable("a"), second, end(), flows("s>a>e")))

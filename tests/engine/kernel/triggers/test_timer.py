@@ -107,3 +107,51 @@ def test_a_cycle_that_is_over_has_no_next_firing(repeat: str) -> None:
     moment = datetime(2026, 1, 1, 10, 0, tzinfo=UTC)
 
     assert next_of(repeat, moment, moment) is None
+
+
+@pytest.mark.parametrize(
+    ("cron", "due"),
+    [
+        ("0 0 12 ? * 2", "2026-01-05T12:00:00"),
+        ("0 0 8 ? * 2-6", "2026-01-02T08:00:00"),
+        ("0 0 8 ? * 6L", "2026-01-30T08:00:00"),
+        ("0 0 8 ? * FRIL", "2026-01-30T08:00:00"),
+        ("0 0 8 ? * 2#1", "2026-01-05T08:00:00"),
+        ("0 0 8 ? * L", "2026-01-03T08:00:00"),
+        ("0 0 0 1 JAN ? 2030", "2030-01-01T00:00:00"),
+        ("0 0/5 * * * ? *", "2026-01-01T12:05:00"),
+        ("30 12 * * 1", "2026-01-05T12:30:00"),
+    ],
+)
+def test_cron_counts_days_and_years_as_quartz_does(cron: str, due: str) -> None:
+    engine = engine_with(with_boundary(timer("timeCycle", cron), interrupting=False))
+
+    engine.start("p")
+
+    (_, job) = engine.jobs(TIMER)[0]
+    assert job.due_at == datetime.fromisoformat(due).replace(tzinfo=UTC)
+
+
+def test_a_cron_expression_ends_with_its_last_year() -> None:
+    engine = engine_with(with_boundary(timer("timeCycle", "0 0 13 1 1 ? 2026"), interrupting=False))
+    tree = engine.start("p")
+
+    engine.advance(hours=1)
+    engine.fire_timers()
+
+    assert tasks_of(engine.trees[tree.root_id]) == ["remind", "work"]
+    assert engine.jobs(TIMER) == []
+
+
+def test_the_end_of_a_cycle_may_come_from_a_variable() -> None:
+    definition = timer("timeCycle", "R/PT1H").replace("<timeCycle>", '<timeCycle flowable:endDate="${until}">')
+    engine = engine_with(with_boundary(definition, interrupting=False))
+    tree = engine.start("p", {"until": "2026-01-01T14:30:00"})
+
+    engine.advance(hours=1)
+    engine.fire_timers()
+    engine.advance(hours=9)
+    engine.fire_timers()
+
+    assert tasks_of(engine.trees[tree.root_id]) == ["remind", "remind", "work"]
+    assert engine.jobs(TIMER) == []
