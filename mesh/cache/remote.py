@@ -22,8 +22,7 @@ T = TypeVar("T")
 _LOGGER: Final = logging.getLogger(__name__)
 
 MARK_SECONDS: Final = 300
-"""How long an invalidation is remembered; a load that takes longer is not kept (see LONGEST_LOAD_SECONDS)."""
-LONGEST_LOAD_SECONDS: Final = 60.0
+"""How long an invalidation is remembered; a load that takes longer is not kept (`two_level`)."""
 CANCEL_SECONDS: Final = 0.5
 _SEPARATOR: Final = "\x1f"
 _EVERYTHING: Final = "*"
