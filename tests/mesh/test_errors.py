@@ -199,7 +199,7 @@ async def test_an_abort_passes_the_guard(guarded: Guarded, kind: str) -> None:
 
     assert (failed.value.code(), failed.value.details()) == (grpc.StatusCode.DATA_LOSS, "as it is")
     async with asyncio.timeout(10):  # the abort answers the caller before it comes back to the guard
-        while not guarded.ended:
+        while not guarded.ended:  # noqa: ASYNC110 - it tells nobody
             await asyncio.sleep(0)
     assert guarded.ended == [("OneToOne", "DATA_LOSS")]
 
