@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from host.access import MeshAccess, shared_settings
 from host.addresses import addresses_in, channel_target
+from host.needs import check_needs
 from host.process import descriptor_set, process_registry
 from host.services import SERVICES, Hosted, Surroundings
 from mesh.bus.settings import BusSettings, open_bus
@@ -20,7 +21,11 @@ from mesh.telemetry import RpcMetrics
 
 
 async def serve(service: str, environment: Mapping[str, str]) -> None:
-    """Run a service until SIGTERM, then drain it. Raises RuntimeError for one that cannot run alone yet."""
+    """Run a service until SIGTERM, then drain it.
+
+    Raises SettingsError for wrong settings and for needs that nobody told, RuntimeError if a part does not start.
+    """
+    check_needs(service, environment)
     if service == "gateway":
         # Only the gateway needs what it knows of Envoy.
         from host.edge import serve_gateway

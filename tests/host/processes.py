@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import http.client
 import os
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
+from http import HTTPStatus
 from pathlib import Path
 from typing import Final
 
-import httpx
+from confluent_kafka import Consumer, TopicPartition
 
 from mesh.testing.kafka import Kafka
 from mesh.testing.mariadb import MariaDb, running_mariadb
@@ -21,7 +23,7 @@ from mesh.testing.redis import Redis, running_redis
 
 PASSWORD: Final = "the administrator's own"
 LONGEST_SECONDS: Final = 120.0
-LOOK_SECONDS: Final = 0.05
+LOOK_SECONDS: Final = 0.1
 CHECKOUT: Final = Path(__file__).parents[2]
 DATABASES: Final = ("engine", "identity", "forms", "notify", "history")
 SHARED: Final = {
@@ -38,6 +40,8 @@ SHARED: Final = {
     "FLOWLOOM_GATEWAY_LIMITS_HEALTH_INTERVAL_SECONDS": "0.3",
     "FLOWLOOM_GATEWAY_LIMITS_HEALTH_TIMEOUT_SECONDS": "5",
     "FLOWLOOM_IDENTITY_PASSWORDS_MEMORY_KIB": "64",
+    # One login lasts for the whole run.
+    "FLOWLOOM_IDENTITY_TOKENS_ACCESS_SECONDS": "3600",
 }
 """Passwords are hashed with so little memory for the test's sake only."""
 
@@ -49,12 +53,15 @@ class Served:
         """Nothing runs yet; `name` tells replicas of a service apart."""
         self.name = name
         self.port = free_port()
-        self.observed_at = f"http://127.0.0.1:{(observed := free_port())}"
+        self.observation_port = free_port()
         self._log = folder / f"{name}.log"
         self._command = [sys.executable, "-m", "host", "serve", service]
         self._folder = folder
         self._shared = environment
-        self._own = {"FLOWLOOM_SERVER_PORT": str(self.port), "FLOWLOOM_SERVER_OBSERVATION_PORT": str(observed)}
+        self._own = {
+            "FLOWLOOM_SERVER_PORT": str(self.port),
+            "FLOWLOOM_SERVER_OBSERVATION_PORT": str(self.observation_port),
+        }
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -76,9 +83,7 @@ class Served:
         """Tell whether it says so; raises if it has ended."""
         assert self._process is not None
         assert self._process.poll() is None, f"{self.name} ended with {self._process.returncode}:\n{self.log()}"
-        with contextlib.suppress(httpx.TransportError):
-            return httpx.get(f"{self.observed_at}/ready", trust_env=False, timeout=10).status_code == httpx.codes.OK
-        return False
+        return _get(self.observation_port, "/ready")[0] == HTTPStatus.OK
 
     def kill(self) -> None:
         """End it at once, as a crash would."""
@@ -101,11 +106,11 @@ class Served:
         """The end of what it said."""
         return f"--- {self.name}\n{self._log.read_text(errors='replace')[-3000:]}" if self._log.exists() else ""
 
-    def figure(self, name: str) -> float:
-        """The sum of one of its metrics, over all labels."""
-        text = httpx.get(f"{self.observed_at}/metrics", trust_env=False, timeout=30).text
-        lines = (line for line in text.splitlines() if line.startswith(name) and line[len(name)] in "{ ")
-        return sum(float(line.rpartition(" ")[2]) for line in lines)
+    def calls(self, method: str) -> float:
+        """How many calls of a method it has answered."""
+        _, text = _get(self.observation_port, "/metrics")
+        lines = (line for line in text.splitlines() if line.startswith("grpc_server_handled_total{"))
+        return sum(float(line.rpartition(" ")[2]) for line in lines if f'"{method}"' in line)
 
     def cpu_seconds(self) -> float:
         """User and system time so far; 0 if it does not run."""
@@ -120,12 +125,16 @@ class Processes:
     """All of them: two engines, two histories, one of each other service, and the servers that they need."""
 
     def __init__(self, folder: Path, database: MariaDb, redis: Redis, kafka: Kafka) -> None:
-        self.folder = folder
+        self.book: list[str] = []
+        """What was acknowledged: to be there at the end."""
+        self.headers: dict[str, str] = {}
+        """The administrator's credentials, once there are some."""
         self.database, self.redis, self.kafka = database, redis, kafka
+        self.topic_prefix = f"processes-{database.port}."
         shared = {
             **SHARED,
             "FLOWLOOM_BUS_URL": kafka.url,
-            "FLOWLOOM_BUS_TOPIC_PREFIX": f"processes-{database.port}.",
+            "FLOWLOOM_BUS_TOPIC_PREFIX": self.topic_prefix,
             "FLOWLOOM_CACHE_URL": redis.url,
         }
         for name in DATABASES:
@@ -147,10 +156,10 @@ class Processes:
         # Several by their IP addresses; in production one name stands for all.
         shared["FLOWLOOM_ADDRESS_ENGINE"] = ",".join(each.ip_address for each in self.engines)
         shared["FLOWLOOM_ADDRESS_HISTORY"] = ",".join(each.ip_address for each in self.histories)
-        edge_port = free_port()
-        shared["FLOWLOOM_GATEWAY_PORT"] = str(edge_port)
+        self.edge_port = free_port()
+        shared["FLOWLOOM_GATEWAY_PORT"] = str(self.edge_port)
         shared["FLOWLOOM_GATEWAY_CONFIG_DIRECTORY"] = str(folder / "edge")
-        self.edge = f"http://127.0.0.1:{edge_port}"
+        self.edge = f"http://127.0.0.1:{self.edge_port}"
 
     @property
     def everybody(self) -> tuple[Served, ...]:
@@ -165,9 +174,18 @@ class Processes:
         until(self.is_ready, self.logs)
 
     def is_ready(self) -> bool:
-        with contextlib.suppress(httpx.TransportError):
-            return httpx.get(f"{self.edge}/ready", trust_env=False, timeout=10).status_code == httpx.codes.OK
-        return False
+        return _get(self.edge_port, "/ready")[0] == HTTPStatus.OK
+
+    def messages_on(self, topic: str) -> int:
+        """How many messages a topic has got."""
+        consumer = Consumer({"bootstrap.servers": self.kafka.address, "group.id": "test"})
+        try:
+            name = self.topic_prefix + topic
+            partitions = consumer.list_topics(name, timeout=LONGEST_SECONDS).topics[name].partitions
+            places = [TopicPartition(name, number) for number in partitions]
+            return sum(consumer.get_watermark_offsets(place, timeout=LONGEST_SECONDS)[1] for place in places)
+        finally:
+            consumer.close()
 
     def logs(self) -> str:
         return "\n".join(each.log() for each in self.everybody)
@@ -187,6 +205,19 @@ def running_processes(folder: Path, kafka: Kafka) -> Iterator[Processes]:
             yield mesh
         finally:
             mesh.kill()
+
+
+def _get(port: int, path: str) -> tuple[int, str]:
+    """Status and text of an answer; (0, "") if nobody answers."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=LONGEST_SECONDS)
+    try:
+        connection.request("GET", path)
+        answer = connection.getresponse()
+        return answer.status, answer.read().decode()
+    except (OSError, http.client.HTTPException):
+        return 0, ""
+    finally:
+        connection.close()
 
 
 def until(holds: Callable[[], bool], told: Callable[[], str], seconds: float = LONGEST_SECONDS) -> None:
