@@ -19,6 +19,7 @@ from flowloom.forms.v1 import form_repository_service_pb2_grpc, form_service_pb2
 from sqlalchemy import select
 
 from forms.app.deploying import Deploying
+from forms.app.erasing import Erasing
 from forms.app.resolving import Resolving
 from forms.app.submitting import Submitting
 from forms.jobs.pruning import PruningJob
@@ -73,7 +74,7 @@ class FormsService:
         deploying = Deploying(store, now=clock.now, new_id=new_id, limits=settings.limits)
         submitting = Submitting(store, queries, resolving, now=clock.now, new_id=new_id, limits=settings.limits)
         self._repository = FormRepositoryServicer(deploying, resolving, queries)
-        self._forms = FormServicer(submitting, queries)
+        self._forms = FormServicer(submitting, Erasing(store, now=clock.now), queries)
         self.pruning = PruningJob(
             Pruning(self._database).prune,
             clock.now,

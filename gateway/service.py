@@ -11,12 +11,14 @@ What Envoy asks the gateway with each request, and the description of the interf
 a gateway in a process of its own adds a `StandaloneEdge`.
 """
 
+from __future__ import annotations
+
 import time
 from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from types import MappingProxyType
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import grpc
 from flowloom.gateway.v1 import description_service_pb2_grpc
@@ -33,7 +35,6 @@ from gateway.effects.figures import PlaneFigures, RequestFigures
 from gateway.effects.health import HealthAsker, look_up
 from gateway.effects.identity_exchange import IdentityExchange
 from gateway.effects.openapi import openapi
-from gateway.effects.redis_counters import RedisCounters
 from gateway.effects.resource_encoder import ResourceEncoder
 from gateway.effects.streamed_envoy import StreamedEnvoy
 from gateway.jobs.follower import Follower, followed
@@ -46,6 +47,10 @@ from gateway.rpc.description import DescriptionServicer
 from gateway.rpc.reflection import add_reflection
 from gateway.settings import GatewaySettings
 from mesh.clock import Clock, SystemClock
+
+if TYPE_CHECKING:
+    from gateway.effects.redis_counters import RedisCounters
+    from gateway.settings import RateSettings
 
 __all__ = [
     "PUBLIC_SERVICES",
@@ -158,7 +163,7 @@ class GatewayService:
             return clock.now().timestamp()
 
         self._descriptors = descriptors
-        self._counters = RedisCounters(settings.rates, time.monotonic) if settings.rates.redis_url else None
+        self._counters = _counters(settings.rates)
         self._description = DescriptionServicer(self._document)
         self.exchanges: ExchangeCache | None = None
         if identity is not None:
@@ -265,3 +270,12 @@ def _tls(settings: GatewaySettings) -> Tls | None:
     # A certificate without a key is a problem that the snapshot finds.
     key_path = str(Path(settings.tls_key).absolute()) if settings.tls_key else ""
     return Tls(certificate_path=str(Path(settings.tls_certificate).absolute()), key_path=key_path)
+
+
+def _counters(settings: RateSettings) -> RedisCounters | None:
+    """What counts calls in Redis, where its URL is set. Its client is only imported then: it takes long to."""
+    if not settings.redis_url:
+        return None
+    from gateway.effects.redis_counters import RedisCounters
+
+    return RedisCounters(settings, time.monotonic)

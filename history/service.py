@@ -11,7 +11,7 @@ await history.stop()
 from __future__ import annotations
 
 import asyncio
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import grpc
 from flowloom.history.v1 import (
@@ -35,7 +35,6 @@ from history.app.recording import Recorder
 from history.app.searching import Searching
 from history.app.statistics import Statistics
 from history.effects.feed import SearchFeed, StreamFeed
-from history.effects.opensearch import OpenSearchIndex
 from history.effects.parquet import ParquetFiles
 from history.jobs.archiving import Archiving
 from history.jobs.lag import LagGauge
@@ -67,6 +66,10 @@ from mesh.db.database import open_database
 from mesh.errors import FailedPrecondition
 from mesh.ids import IdSource
 from mesh.outbox import in_database
+
+if TYPE_CHECKING:
+    from history.effects.opensearch import OpenSearchIndex
+    from history.settings import SearchSettings
 
 __all__ = ["SERVICES", "HistoryService", "HistorySettings"]
 
@@ -100,7 +103,7 @@ class HistoryService:
         self._database = open_database(settings.database)
         clock = self._clock = clock or SystemClock()
         ids = IdSource()
-        engine = OpenSearchIndex(settings.search) if settings.search.url else None
+        engine = _search_engine(settings.search)
         self._engine = engine
         with_terms = engine is None
         self._store = Store(self._database, clock, with_terms=with_terms)
@@ -229,3 +232,12 @@ class HistoryService:
                 int(connection.execute(statement).scalar_one()), int(connection.execute(parked).scalar_one())
             ),
         )
+
+
+def _search_engine(settings: SearchSettings) -> OpenSearchIndex | None:
+    """The index of OpenSearch where its URL is set. Its client is only imported then: it takes long to."""
+    if not settings.url:
+        return None
+    from history.effects.opensearch import OpenSearchIndex
+
+    return OpenSearchIndex(settings)

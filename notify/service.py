@@ -34,6 +34,7 @@ from mesh.db.database import open_database
 from mesh.errors import FailedPrecondition, Unavailable
 from mesh.ids import IdSource
 from mesh.outbox import in_database
+from notify.app.erasing import Erasing
 from notify.app.notifications import Notifications
 from notify.app.planning import Planner
 from notify.app.ports import Channel, Directory
@@ -59,6 +60,7 @@ from notify.settings import NotifySettings
 from notify.storage import tables
 from notify.storage.connection import Connection
 from notify.storage.deliveries import DeliveryRows
+from notify.storage.erasing import RecipientRows
 from notify.storage.migrate import MIGRATIONS
 from notify.storage.notices import NoticeStore
 from notify.storage.queries import Queries
@@ -176,9 +178,10 @@ class NotifyService:
             settings,
             self._clock,
         )
+        erasing = Erasing(RecipientRows(self._connection, self._answers))
         users = UserPreferences(preferences, self._directory, self._channels, settings, self._clock)
         self._servicers = (
-            NotificationServicer(notifications, settings.mail.domain),
+            NotificationServicer(notifications, erasing, settings.mail.domain),
             TemplateServicer(templates),
             PreferenceServicer(users),
         )

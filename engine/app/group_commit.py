@@ -21,7 +21,16 @@ from typing import Any, Final, TypeVar, cast
 
 from engine.app.asks import Ask
 from engine.app.batch import Outcome, World
-from engine.app.unit_of_work import MESSAGE, SIGNAL, Delivery, OnCommitted, Reply, Throw, UnitOfWork
+from engine.app.unit_of_work import (
+    LATER_SIGNAL,
+    MESSAGE,
+    SIGNAL,
+    Delivery,
+    OnCommitted,
+    Reply,
+    Throw,
+    UnitOfWork,
+)
 from engine.app.writers import STOP, Due, Entry, GroupCommitSettings, Shared, Work, Writer, unavailable
 from engine.kernel import commands as cmd
 from engine.kernel.errors import invalid
@@ -255,6 +264,14 @@ def _command_of(delivery: Delivery) -> cmd.Command:
             start_element_id=delivery.element_id,
             business_key=delivery.business_key,
             variables=delivery.variables,
+        )
+    if delivery.kind == LATER_SIGNAL:
+        return cmd.DeliverSignal(
+            execution_id=delivery.execution_id,
+            name=delivery.name,
+            variables=delivery.variables,
+            subscription_id=delivery.key[1],
+            asynchronous=True,
         )
     kinds: dict[str, type[cmd.DeliverSignal | cmd.DeliverMessage]] = {
         SIGNAL: cmd.DeliverSignal,

@@ -28,6 +28,8 @@ DeliveryKey = tuple[str, str]
 """The throw's id and the subscription's."""
 
 SIGNAL, MESSAGE = "signal", "message"
+LATER_SIGNAL = "signal-later"
+"""A signal on its way that is received by a job."""
 
 
 class Throw(Command, frozen=True, kw_only=True, tag=True):

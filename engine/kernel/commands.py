@@ -113,13 +113,17 @@ class DeliverMessage(Command, frozen=True, kw_only=True):
 
 
 class DeliverSignal(Command, frozen=True, kw_only=True):
-    """Deliver to one execution (or to all waits of one instance, when `execution_id` is an instance's id)."""
+    """Deliver to one execution (or to all waits of one instance, when `execution_id` is an instance's id).
+
+    An `asynchronous` one is received by a job.
+    """
 
     execution_id: str
     name: str
     variables: Variables = {}
     transient_variables: Variables = {}
     subscription_id: str = ""
+    asynchronous: bool = False
 
 
 class EvaluateConditions(Command, frozen=True, kw_only=True):

@@ -84,6 +84,8 @@ class ElementKind:
     later, `enter` is what a token does that arrives, `wake` what it does when something that it waited for happened (by
     default: take over the variables that came and leave). `scope` marks containers, whose execution holds children;
     `is_over` says in place of the usual rule (nothing goes on inside) whether one completes when a path inside ended.
+    With `keeps_variables` what was set for the element alone ends with it; other elements' own variables go on with the
+    token.
     """
 
     tag: str
@@ -96,6 +98,7 @@ class ElementKind:
     wake: Callable[["Here", Wake], None] = _leave
     scope: bool = False
     is_over: Callable[["Here"], bool] | None = None
+    keeps_variables: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

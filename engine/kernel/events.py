@@ -289,12 +289,16 @@ class RecordDropped(Event, frozen=True, kw_only=True, gc=False):
 
 
 class SignalThrown(Event, frozen=True, kw_only=True, gc=False):
-    """A signal for everybody who waits for it outside this tree; inside, it was delivered already."""
+    """A signal for everybody who waits for it outside this tree; inside, it was delivered already.
+
+    Whoever waits for an `asynchronous` one receives it by a job.
+    """
 
     name: str
     at: datetime
     tenant_id: str = ""
     variables: dict[str, Value] = {}
+    asynchronous: bool = False
 
 
 class MessageThrown(Event, frozen=True, kw_only=True, gc=False):

@@ -55,9 +55,10 @@ def _is_waiting(token: Execution) -> bool:
 
 
 def _can_come(definition: Definition, join: Node, tokens: Iterable[Execution]) -> bool:
-    """Whether a token of the scope that does not wait at the join can still get to it."""
+    """Whether a token of the scope that does not wait at the join can still get to it; one queued before it can."""
     return any(
-        join.id in definition.nodes[token.element].reaches
+        (token.element == join.id and token.queued and not token.leaving)
+        or join.id in definition.nodes[token.element].reaches
         for token in tokens
         if not token.is_frame and (token.element != join.id or not _is_waiting(token))
     )

@@ -11,7 +11,7 @@ from engine.kernel import compensation, faults, here, listeners, loops, scopes
 from engine.kernel import events as ev
 from engine.kernel.cancelling import cancel
 from engine.kernel.definition import Flow, Node, Wake
-from engine.kernel.errors import BpmnError, failed
+from engine.kernel.errors import BpmnError, MissingVariables, failed
 from engine.kernel.flows import choose, is_skipped
 from engine.kernel.state import ASYNC, COMPLETED, SUSPENDED, Execution, Instance
 from engine.kernel.turn import Turn
@@ -168,9 +168,10 @@ def continue_queued(turn: Turn, instance: Instance, execution: Execution, node: 
 
 
 def open_scope(turn: Turn, instance: Instance, execution: Execution, node: Node) -> None:
-    """What a scope has from its beginning: data objects and armed event sub-processes."""
+    """What a scope has from its beginning: data objects, where nothing was given in their place, and armed events."""
     for data in node.data_objects:
-        scopes.put(turn, instance, execution.id, data.name, Variable(data.type, data.value))
+        if data.name not in turn.tree.variables.get(execution.id, {}):
+            scopes.put(turn, instance, execution.id, data.name, Variable(data.type, data.value))
     if node.event_subprocesses:
         host = here.Here(turn, instance, execution, node)
         for subprocess in node.event_subprocesses:
@@ -220,11 +221,25 @@ def leave(
         compensation.remember(turn, instance, execution, node)
     if is_turn:
         loops.collect(turn, instance, execution, node)
+    handed_on = _handed_on(turn, execution, node) if execution.locals and flows else None
     turn.emit(ev.ElementEnded(instance_id=instance.id, execution_id=execution.id, element_id=node.id, at=turn.at))
     if is_turn:
         loops.turn_ended(turn, instance, execution, node)
     else:
-        go(turn, instance, execution.parent, node, flows)
+        go(turn, instance, execution.parent, node, flows, handed_on)
+
+
+def _handed_on(turn: Turn, execution: Execution, node: Node) -> dict[str, Variable] | None:
+    """The token's own variables, which go with it by its first flow (Flowable: its execution goes on).
+
+    What a scope, a loop or somebody's task has for itself ends with it.
+    """
+    if execution.scope or execution.body or execution.turn is not None or node.kind.keeps_variables:
+        return None
+    found = turn.tree.variables.get(execution.id)
+    if found is None and not turn.tree.all_loaded:
+        raise MissingVariables(execution.id)
+    return dict(found) if found else None
 
 
 def _queue_leaving(turn: Turn, instance: Instance, execution: Execution, node: Node) -> None:
@@ -241,14 +256,22 @@ def _queue_leaving(turn: Turn, instance: Instance, execution: Execution, node: N
     schedule(turn, instance, execution.id, node, ASYNC, "async-leave", due_at=turn.at, exclusive=node.leave_exclusive)
 
 
-def go(turn: Turn, instance: Instance, scope_id: str, node: Node, flows: tuple[Flow, ...]) -> None:
-    """Take flows out of a node inside a scope, or end the path."""
+def go(
+    turn: Turn,
+    instance: Instance,
+    scope_id: str,
+    node: Node,
+    flows: tuple[Flow, ...],
+    handed_on: Mapping[str, Variable] | None = None,
+) -> None:
+    """Take flows out of a node inside a scope, or end the path; `handed_on` goes with the first token."""
     for flow in flows:
         turn.emit(ev.FlowTaken(instance_id=instance.id, flow_id=flow.id, at=turn.at))
         if flow.listeners:
             at = here.Here(turn, instance, scope_of(turn, instance, scope_id), node)
             listeners.run(listeners.of_event(flow.listeners, listeners.TAKE), at)
-        enter_later(turn, instance, scope_id, flow.target, flow.id)
+        enter_later(turn, instance, scope_id, flow.target, flow.id, local_variables=handed_on)
+        handed_on = None
     if not flows:
         if scope_id == instance.id and not (node.for_compensation and instance.id in turn.ends):
             turn.ends[instance.id] = node.id

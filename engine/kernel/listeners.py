@@ -75,4 +75,4 @@ def run(listeners: Iterable[Listener], at: Any, task: Any = None) -> None:
         if listener.expression is not None:
             at.value(listener.expression, task)
         elif listener.script is not None:
-            run_script(at, *listener.script, store=False)
+            run_script(at, *listener.script, store=False, task=task)

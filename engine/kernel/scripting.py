@@ -1,6 +1,6 @@
 """Scripts in a process: run by the environment, bound to the execution that they belong to."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -8,6 +8,7 @@ from engine.kernel import here, scopes
 from engine.kernel.env import ScriptError
 from engine.kernel.errors import BpmnError
 from engine.kernel.expression import ExpressionError, ExpressionSyntaxError, parse
+from engine.kernel.state import Task
 from engine.kernel.turn import expression_refusal
 
 EXPRESSION_LANGUAGES = frozenset(("", "juel"))
@@ -51,14 +52,24 @@ class _Api:
         return found() if found is not None else None
 
 
-def run_script(at: "here.Here", language: str, source: str, *, store: bool) -> Any:
+def run_script(
+    at: "here.Here",
+    language: str,
+    source: str,
+    *,
+    store: bool,
+    inputs: Mapping[str, Any] | None = None,
+    only_inputs: bool = False,
+    task: Task | None = None,
+) -> Any:
     """Run a script and give its value; `store` keeps the variables that it assigned (Flowable's autoStoreVariables).
 
-    Refuses the command if the script fails; a BPMN error that it throws is one.
+    `inputs` are names that it sees besides the variables (`only_inputs`: in their place), `task` the one whose listener
+    it is. Refuses the command if the script fails; a BPMN error that it throws is one.
     """
     if language.lower() in EXPRESSION_LANGUAGES:
-        return _expression(at, source)
-    visible = at.visible_variables()
+        return _expression(at, source, task, inputs)
+    visible = {**({} if only_inputs else at.visible_variables()), **(inputs or {})}
     try:
         value, assigned = at.turn.env.scripts.run(language.lower(), source, visible, _Api(at))
     except ScriptError as error:
@@ -71,10 +82,10 @@ def run_script(at: "here.Here", language: str, source: str, *, store: bool) -> A
     return value
 
 
-def _expression(at: "here.Here", source: str) -> Any:
+def _expression(at: "here.Here", source: str, task: Task | None, inputs: Mapping[str, Any] | None) -> Any:
     """JUEL is the default script language: the script is an expression."""
     try:
-        return parse_script(source.strip()).evaluate(at.context())
+        return parse_script(source.strip()).evaluate(at.context(task, inputs))
     except ExpressionSyntaxError as error:
         raise at.refuse("script-failed", f"the script is no expression: {error}") from error
     except ExpressionError as error:

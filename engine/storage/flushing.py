@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, Final
 
-from engine.app.unit_of_work import Accepted, Changes, Throw
+from engine.app.unit_of_work import LATER_SIGNAL, Accepted, Changes, Throw
 from engine.kernel import events as ev
 from engine.kernel import state as st
 from engine.kernel.values import variables_of
@@ -57,10 +57,12 @@ _INTO_DELIVERY: Final = (
     "SELECT ?, s.id, s.kind, s.name, s.root_id, s.instance_id, s.execution_id, s.definition_id, s.element_id, "
     "s.tenant_id, ?, ?, 0, 0, '', ?, ? FROM subscription s "
 )
-THROW_SIGNAL: Final = Sql(
-    _INTO_DELIVERY + "WHERE s.name = ? AND s.kind = 'signal' AND s.tenant_id = ? "
+_SIGNALLED: Final = (
+    "WHERE s.name = ? AND s.kind = 'signal' AND s.tenant_id = ? "
     "AND (s.root_id = '' OR s.root_id <> ?) AND s.configuration <> 'processInstance'"
 )
+THROW_SIGNAL: Final = Sql(_INTO_DELIVERY + _SIGNALLED)
+THROW_SIGNAL_LATER: Final = Sql(_INTO_DELIVERY.replace("s.kind", f"'{LATER_SIGNAL}'", 1) + _SIGNALLED)
 # One receiver: whoever waits before whoever starts, the same business key before others, the longest wait first.
 THROW_MESSAGE: Final = Sql(
     _INTO_DELIVERY + "LEFT JOIN instance i ON i.id = s.instance_id "
@@ -235,7 +237,8 @@ def _throws(accepted: Sequence[Accepted]) -> list[Statement]:
 def _throw_signal(throw_id: str, root_id: str, event: ev.SignalThrown) -> Statement:
     at = text_of_moment(event.at)
     variables = encode_variables(variables_of(event.variables))
-    return THROW_SIGNAL.of(throw_id, "", variables, at, at, event.name, event.tenant_id, root_id)
+    throw = THROW_SIGNAL_LATER if event.asynchronous else THROW_SIGNAL
+    return throw.of(throw_id, "", variables, at, at, event.name, event.tenant_id, root_id)
 
 
 def _throw_message(throw_id: str, event: ev.MessageThrown, *, strict: bool) -> Statement:

@@ -20,8 +20,8 @@ class Unit(Protocol):
         """What kind of request this id was, and its answer; None if it was none."""
         ...
 
-    def answer(self, request_id: str, kind: str, answer: str, at: datetime) -> None:
-        """Remember an answer."""
+    def answer(self, request_id: str, kind: str, answer: str, at: datetime, user_id: str) -> None:
+        """Remember an answer, which shows data of that user; empty: of nobody."""
         ...
 
     def deployment(self, deployment_id: str) -> Deployment | None:
@@ -66,6 +66,26 @@ class Unit(Protocol):
 
     def put_instance(self, instance: Instance, *, is_new: bool) -> None:
         """Insert a submission, or replace what there is of its id."""
+        ...
+
+    def submissions_of(self, user_id: str, limit: int) -> Sequence[str]:
+        """Ids of what a user submitted and is settled, so many at most, locked."""
+        ...
+
+    def open_of(self, user_id: str) -> int:
+        """How many submissions of a user are not settled yet."""
+        ...
+
+    def forget_submitter(self, ids: Sequence[str]) -> None:
+        """Take the user's id off submissions."""
+        ...
+
+    def empty(self, ids: Sequence[str]) -> int:
+        """Take the values out of submissions; how many had some."""
+        ...
+
+    def drop_answers_of(self, user_id: str, limit: int) -> int:
+        """Delete remembered answers that show a user's data, so many at most; how many there were."""
         ...
 
 

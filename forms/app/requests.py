@@ -9,10 +9,11 @@ from forms.app.ports import Unit
 from mesh.errors import InvalidArgument
 
 
-def once(unit: Unit, request_id: str, kind: str, at: datetime, work: Callable[[], str]) -> str:
+def once(unit: Unit, request_id: str, kind: str, at: datetime, work: Callable[[], str], *, user_id: str = "") -> str:
     """Return what `work` answers, or what it answered to the same request before. Raises InvalidArgument.
 
-    `kind` tells requests apart: an id that was used for something else is refused.
+    `kind` tells requests apart: an id that was used for something else is refused. `user_id`: whose personal data
+    the answer shows.
     """
     if not request_id:
         return work()
@@ -25,5 +26,5 @@ def once(unit: Unit, request_id: str, kind: str, at: datetime, work: Callable[[]
             )
         return before[1]
     answer = work()
-    unit.answer(request_id, kind, answer, at)
+    unit.answer(request_id, kind, answer, at, user_id)
     return answer

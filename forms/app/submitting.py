@@ -157,7 +157,7 @@ class Submitting:
                 unit.put_instance(instance, is_new=True)
                 return msgspec.json.encode(instance).decode()
 
-            answer = once(unit, request_id, "form-instance", instance.created_at, add)
+            answer = once(unit, request_id, "form-instance", instance.created_at, add, user_id=instance.submitted_by)
             return msgspec.json.decode(answer, type=Instance)
 
         return await self._store.transact(work)

@@ -7,6 +7,7 @@ from typing import TypeVar
 import msgspec
 
 from mesh.access import current_principal
+from mesh.errors import PermissionDenied
 
 F = TypeVar("F", bound=msgspec.Struct)
 
@@ -36,6 +37,13 @@ def sees(tenant_id: str) -> bool:
     """Tell whether the caller sees rows of a tenant."""
     visible = visible_tenant()
     return visible is None or tenant_id == visible
+
+
+def check_sees_all() -> None:
+    """Raise PermissionDenied unless the caller sees the rows of all tenants."""
+    if visible_tenant() is not None:
+        message = "expected a caller that sees all tenants (tenants.all), found one that does not"
+        raise PermissionDenied("all-tenants-needed", message)
 
 
 def narrowed(wanted: F) -> F:

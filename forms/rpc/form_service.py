@@ -10,11 +10,12 @@ from flowloom.forms.v1 import form_pb2
 from flowloom.forms.v1 import form_service_pb2 as pb
 from flowloom.forms.v1 import form_service_pb2_grpc as services
 
+from forms.app.erasing import Erasing, PersonWish
 from forms.app.filters import InstanceFilter
 from forms.app.ports import Queries
 from forms.app.submitting import Submitting
 from forms.rpc import mapping
-from forms.rpc.caller import sees
+from forms.rpc.caller import check_sees_all, sees
 from forms.rpc.plain import write_variables
 from mesh.errors import NotFound
 
@@ -25,8 +26,9 @@ if TYPE_CHECKING:
 class FormServicer(services.FormServiceServicer):
     """Translates; the use cases and the queries do the work."""
 
-    def __init__(self, submitting: Submitting, queries: Queries) -> None:
+    def __init__(self, submitting: Submitting, erasing: Erasing, queries: Queries) -> None:
         self._submitting = submitting
+        self._erasing = erasing
         self._queries = queries
 
     async def PrepareSubmission(
@@ -69,6 +71,16 @@ class FormServicer(services.FormServiceServicer):
                 form_instance_id=request.form_instance_id,
             )
         return mapping.instance(found)
+
+    async def ErasePerson(self, request: pb.ErasePersonRequest, _: RpcContext) -> pb.ErasePersonResponse:
+        check_sees_all()
+        wish = PersonWish(
+            user_id=request.user_id,
+            with_values=request.with_values,
+            request_id=mapping.request_id(request.request_id),
+        )
+        erased = await self._erasing.person(wish)
+        return pb.ErasePersonResponse(removed=erased.removed, open=erased.open)
 
     async def ListFormInstances(
         self, request: pb.ListFormInstancesRequest, _: RpcContext

@@ -14,7 +14,7 @@ import msgspec
 from sqlalchemy import Connection, Select, Table, delete, func, insert, select, update
 
 from forms.app.ports import Unit
-from forms.model.records import Definition, Deployment, Instance, Resource
+from forms.model.records import PREPARED, Definition, Deployment, Instance, Resource
 from forms.storage import tables
 from mesh.db.database import Database
 from mesh.db.errors import DatabaseError, DuplicateKey, StatementTooLarge, TransactionConflict, classify
@@ -24,6 +24,8 @@ T = TypeVar("T")
 R = TypeVar("R", bound=msgspec.Struct)
 
 MAX_ATTEMPTS: Final = 6
+NOTHING: Final = "{}"
+"""The content of a submission without values."""
 _FIRST_PAUSE_SECONDS: Final = 0.01
 _DEPLOYMENT: Final = tables.deployment
 _DEFINITION: Final = tables.definition
@@ -89,8 +91,8 @@ class SqlUnit:
         row = self._connection.execute(statement).first()
         return None if row is None else (row[0], row[1])
 
-    def answer(self, request_id: str, kind: str, answer: str, at: datetime) -> None:
-        row = {"request_id": request_id, "kind": kind, "answer": answer, "answered_at": at}
+    def answer(self, request_id: str, kind: str, answer: str, at: datetime, user_id: str) -> None:
+        row = {"request_id": request_id, "kind": kind, "answer": answer, "answered_at": at, "user_id": user_id}
         self._connection.execute(insert(tables.request), row)
 
     def deployment(self, deployment_id: str) -> Deployment | None:
@@ -145,6 +147,29 @@ class SqlUnit:
             self._connection.execute(insert(_INSTANCE), row)
         else:
             self._connection.execute(update(_INSTANCE).where(_INSTANCE.c.id == instance.id).values(row))
+
+    def submissions_of(self, user_id: str, limit: int) -> Sequence[str]:
+        statement = select(_INSTANCE.c.id).where(_INSTANCE.c.submitted_by == user_id, _INSTANCE.c.state != PREPARED)
+        return self._connection.execute(statement.limit(limit).with_for_update()).scalars().all()
+
+    def open_of(self, user_id: str) -> int:
+        statement = select(func.count()).where(_INSTANCE.c.submitted_by == user_id, _INSTANCE.c.state == PREPARED)
+        return int(self._connection.execute(statement).scalar_one())
+
+    def forget_submitter(self, ids: Sequence[str]) -> None:
+        self._connection.execute(update(_INSTANCE).where(_INSTANCE.c.id.in_(ids)).values(submitted_by=""))
+
+    def empty(self, ids: Sequence[str]) -> int:
+        full = _INSTANCE.c.id.in_(ids) & (_INSTANCE.c.content != NOTHING)
+        return self._connection.execute(update(_INSTANCE).where(full).values(content=NOTHING)).rowcount
+
+    def drop_answers_of(self, user_id: str, limit: int) -> int:
+        key = tables.request.c.request_id
+        statement = select(key).where(tables.request.c.user_id == user_id).limit(limit).with_for_update()
+        found = self._connection.execute(statement).scalars().all()
+        if found:
+            self._connection.execute(delete(tables.request).where(key.in_(found)))
+        return len(found)
 
     def _one(self, table: Table, kind: type[R], condition: Any) -> R | None:
         statement: Select[Any] = select(table).where(condition).with_for_update()

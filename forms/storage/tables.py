@@ -140,7 +140,10 @@ request: Final = Table(
     _text("kind", 64),
     _long("answer"),
     _moment("answered_at"),
+    _text("user_id"),
     Index("ix_form_answered_request_answered_at", "answered_at"),
+    Index("ix_form_answered_request_user_id", "user_id"),
     **_OPTIONS,
 )
-"""What clients asked with a `request_id`, so that a retry gets the first answer. `answer` is JSON."""
+"""What clients asked with a `request_id`, so that a retry gets the first answer. `answer` is JSON; `user_id`: whose
+personal data it shows."""

@@ -17,6 +17,7 @@ from flowloom.engine.v1.saga_service_pb2_grpc import SagaServiceStub
 from flowloom.engine.v1.task_service_pb2_grpc import TaskServiceStub
 from flowloom.events.v1.dead_letter_service_pb2_grpc import DeadLetterServiceStub
 from flowloom.forms.v1.form_repository_service_pb2_grpc import FormRepositoryServiceStub
+from flowloom.forms.v1.form_service_pb2_grpc import FormServiceStub
 from flowloom.history.v1.archive_service_pb2_grpc import ArchiveServiceStub
 from flowloom.history.v1.erasure_service_pb2_grpc import ErasureServiceStub
 from flowloom.history.v1.history_service_pb2_grpc import HistoryServiceStub
@@ -64,6 +65,7 @@ class Mesh:
     notifications: NotificationServiceStub
     dead_letters: DeadLetterServiceStub
     forms: FormRepositoryServiceStub
+    submissions: FormServiceStub
     identity: IdentityServiceStub
     access: AccessServiceStub
 
@@ -142,6 +144,7 @@ async def _within(target: str, call: Callable[[Mesh], Awaitable[T]]) -> T:
                 notifications=NotificationServiceStub(channel),
                 dead_letters=DeadLetterServiceStub(channel),
                 forms=FormRepositoryServiceStub(channel),
+                submissions=FormServiceStub(channel),
                 identity=IdentityServiceStub(channel),
                 access=AccessServiceStub(channel),
             )

@@ -8,11 +8,13 @@ import typer
 from flowloom.identity.v1 import access_service_pb2
 from flowloom.identity.v1 import identity_service_pb2 as pb
 
+from host.cli import erase_person
 from host.cli.connection import DEFAULT_TARGET, TargetOption, ask, request_id
 from host.cli.credentials import NewPasswordOption, new_password
 from host.cli.output import Column, JsonOption, SizeOption, as_json, print_done, print_page
 
-app: Final = typer.Typer(help="List, create and delete users, and set passwords.", no_args_is_help=True)
+app: Final = typer.Typer(help="List, create, delete and erase users, and set passwords.", no_args_is_help=True)
+app.command("erase")(erase_person.erase)
 
 COLUMNS: Final = (
     Column("id", "id"),

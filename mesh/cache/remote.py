@@ -22,8 +22,8 @@ T = TypeVar("T")
 _LOGGER: Final = logging.getLogger(__name__)
 
 MARK_SECONDS: Final = 300
-"""How long an invalidation is remembered; a load that takes longer is not kept (see LONGEST_LOAD_SECONDS)."""
-LONGEST_LOAD_SECONDS: Final = 60.0
+"""How long an invalidation is remembered; a load that takes longer is not kept (`two_level`)."""
+CANCEL_SECONDS: Final = 0.5
 _SEPARATOR: Final = "\x1f"
 _EVERYTHING: Final = "*"
 
@@ -79,9 +79,10 @@ class Remote:
         if self._teller is not None:
             await asyncio.wait((self._teller,))
         if self._listener is not None:
-            self._listener.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._listener
+            # A cancellation that meets a time limit inside of the client can get lost there, so it is repeated.
+            while not self._listener.done():
+                self._listener.cancel()
+                await asyncio.wait((self._listener,), timeout=CANCEL_SECONDS)
             self._listener = None
         self.attached = False
         with contextlib.suppress(RedisError, OSError):

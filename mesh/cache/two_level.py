@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterable
-from typing import Any, Final, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 import msgspec
 from prometheus_client import CollectorRegistry
@@ -13,10 +13,15 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from mesh.cache.local import LocalEntries
-from mesh.cache.remote import LONGEST_LOAD_SECONDS, Remote
 from mesh.cache.settings import CacheSettings
 
+if TYPE_CHECKING:
+    from mesh.cache.remote import Remote
+
 V = TypeVar("V")
+
+LONGEST_LOAD_SECONDS: Final = 60.0
+"""What took longer to load is not kept in Redis: the mark that tells of a change meanwhile may be gone."""
 
 REQUESTS_TOTAL: Final = "flowloom_cache_requests"
 """Counter; labels cache, answered_by (memory, redis, source)."""
@@ -165,7 +170,7 @@ class Caches(Collector):
     def __init__(self, settings: CacheSettings, registry: CollectorRegistry | None = None, *, alone: bool) -> None:
         """`alone`: no other process changes what is cached here, so that no channel is needed to hear of it."""
         self._caches: dict[str, TwoLevelCache[Any]] = {}
-        self._remote = Remote(settings, self._on_dropped) if settings.url else None
+        self._remote = self._open_remote(settings)
         self._freshness = Freshness(settings.detached_seconds, self._remote, alone=alone and not settings.url)
         if registry is not None:
             registry.register(self)
@@ -198,6 +203,14 @@ class Caches(Collector):
         )
         self._caches[name] = cache
         return cache
+
+    def _open_remote(self, settings: CacheSettings) -> Remote | None:
+        """The second level, where its URL is set. Its client is only imported then: it takes long to."""
+        if not settings.url:
+            return None
+        from mesh.cache.remote import Remote
+
+        return Remote(settings, self._on_dropped)
 
     @property
     def attached(self) -> bool:

@@ -11,6 +11,8 @@ from flowloom.notify.v1 import notification_service_pb2 as pb
 from flowloom.notify.v1 import notification_service_pb2_grpc as services
 
 from mesh.access import current_principal
+from mesh.errors import PermissionDenied
+from notify.app.erasing import Erasing
 from notify.app.notifications import Notifications
 from notify.rpc import mapping
 
@@ -21,9 +23,10 @@ if TYPE_CHECKING:
 class NotificationServicer(services.NotificationServiceServicer):
     """Messages to people and what became of them."""
 
-    def __init__(self, notifications: Notifications, domain: str) -> None:
+    def __init__(self, notifications: Notifications, erasing: Erasing, domain: str) -> None:
         """`domain` is the right side of message ids."""
         self._notifications = notifications
+        self._erasing = erasing
         self._domain = domain
 
     async def SendNotification(self, request: pb.SendNotificationRequest, _: RpcContext) -> pb.SendNotificationResponse:
@@ -52,6 +55,14 @@ class NotificationServicer(services.NotificationServiceServicer):
         visible = current_principal().visible_tenant
         request_id = mapping.request_id(request.request_id)
         return self._shown(await self._notifications.cancel(request.delivery_id, request_id, visible))
+
+    async def EraseRecipient(self, request: pb.EraseRecipientRequest, _: RpcContext) -> pb.EraseRecipientResponse:
+        if current_principal().visible_tenant is not None:
+            # People may be known to several tenants.
+            message = "expected a caller that sees all tenants (tenants.all), found one that does not"
+            raise PermissionDenied("all-tenants-needed", message)
+        request_id = mapping.request_id(request.request_id)
+        return pb.EraseRecipientResponse(removed=await self._erasing.recipient(request.user_id, request_id))
 
     def _shown(self, record: Any) -> delivery_pb2.Delivery:
         return mapping.delivery(record, self._domain)

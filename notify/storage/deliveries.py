@@ -103,7 +103,10 @@ class DeliveryRows:
         def work(_: Writer) -> tuple[list[Statement], list[Delivery]]:
             return [DELIVERIES.add.of([DELIVERIES.row(delivery) for delivery in deliveries])], list(deliveries)
 
-        return await self._answers.once(request_id, "SendNotification", list[Delivery], work)
+        def whose(found: Sequence[Delivery]) -> str:
+            return found[0].recipient if found else ""
+
+        return await self._answers.once(request_id, "SendNotification", list[Delivery], work, whose)
 
     async def change(self, delivery_id: str, request_id: str, method: str, change: Change) -> Delivery | None:
         """Lock one and write what `change` makes of it; None if there is none. Raises what that raises, Unavailable."""
@@ -115,7 +118,10 @@ class DeliveryRows:
             changed = change(DELIVERIES.record(rows[0]))
             return [DELIVERIES.put.of([DELIVERIES.row(changed)])], changed
 
-        return await self._answers.once(request_id, method, Delivery | None, work)
+        def whose(found: Delivery | None) -> str:
+            return found.recipient if found is not None else ""
+
+        return await self._answers.once(request_id, method, Delivery | None, work, whose)
 
     async def prune(self, before: datetime, limit: int) -> int:
         """Forget deliveries that are over and older; returns how many. Raises Unavailable."""

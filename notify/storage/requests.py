@@ -21,6 +21,9 @@ T = TypeVar("T")
 Work: TypeAlias = Callable[[Writer], tuple[Sequence[Statement], T]]
 """Reads what it needs, and gives the statements that change something and the answer."""
 
+Whose: TypeAlias = Callable[[T], str]
+"""Tells whose personal data an answer shows; empty: nobody's."""
+
 _ANSWERED: Final = Sql("SELECT method, answer FROM answered_request WHERE request_id = ?")
 _OLD: Final = Sql("SELECT request_id FROM answered_request WHERE answered_at < ? ORDER BY answered_at LIMIT ?")
 _PUT: Final = Insert(tables.request)
@@ -34,7 +37,7 @@ class Answers:
         self._connection = connection
         self._clock = clock
 
-    async def once(self, request_id: str, method: str, kind: Any, work: Work[T]) -> T:
+    async def once(self, request_id: str, method: str, kind: Any, work: Work[T], whose: Whose[T] = lambda _: "") -> T:
         """Do the work, or return the first answer, of this kind, to the request.
 
         Raises InvalidArgument if the id was another method's, what the work raises, Unavailable.
@@ -54,7 +57,8 @@ class Answers:
             packet = list(statements)
             if request_id:
                 text = msgspec.json.encode(answer).decode()
-                packet.append(_PUT.of([(request_id, method, text, text_of_moment(self._clock.now()))]))
+                row = (request_id, method, text, text_of_moment(self._clock.now()), whose(answer))
+                packet.append(_PUT.of([row]))
             writer.run([*packet, COMMIT])
             return answer
 

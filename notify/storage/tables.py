@@ -193,10 +193,12 @@ request: Final = Table(
     _text("method", 64),
     _long("answer"),
     _moment("answered_at"),
+    _text("user_id"),
     Index("ix_answered_request_answered_at", "answered_at"),
+    Index("ix_answered_request_user_id", "user_id"),
     **_OPTIONS,
 )
-"""What clients gave a `request_id`, so that a retry gets the first answer."""
+"""What clients gave a `request_id`, so that a retry gets the first answer. `user_id`: whose data the answer shows."""
 
 dead_letter: Final = dead_letter_table(metadata, "dead_letter", **_OPTIONS)
 """Messages of the bus that notify could not take."""

@@ -130,7 +130,7 @@ class PreferenceRows:
             row = (preferences.user_id, preferences.incidents, document, text_of_moment(preferences.updated_at))
             return [_PUT_PREFERENCES.of([row])], preferences
 
-        return await self._answers.once(request_id, "UpdatePreferences", Preferences, work)
+        return await self._answers.once(request_id, "UpdatePreferences", Preferences, work, lambda found: found.user_id)
 
     async def remove(self, user_id: str, request_id: str) -> bool:
         """Forget what a user set; False if nothing. Raises Unavailable."""

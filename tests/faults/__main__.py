@@ -1,10 +1,13 @@
 """`python -m tests.faults [kills] [seed]`: the kill loops, with a line of what was killed and what was lost.
 
-The mesh as one process on MariaDB first, then engine and history as two, joined by a real Kafka: relay, consumer and
-broker are killed in turn, for as many minutes at most.
+The mesh as one process on MariaDB first, under load; then an engine between any two lines of its sagas' logs; then
+engine and history as two processes joined by a real Kafka, where relay, consumer and broker are killed in turn. Ten
+minutes at most.
 """
 
+import json
 import random
+import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -14,6 +17,8 @@ from mesh.testing.mariadb import running_mariadb
 from tests.faults import bus_loop, kill_loop
 
 DEFAULT_KILLS = 30
+SAGA_KILLS = 16
+SAGA_SECONDS = 300
 BUS_KILLS = 24
 BUS_SECONDS = 150.0
 
@@ -31,8 +36,24 @@ def main(arguments: list[str]) -> int:
         f"{len(tally.findings)} faults found",
         flush=True,
     )
-    failed = bool(tally.findings or not tally.works)
-    return 1 if _kill_the_bus(seed) or failed else 0
+    failed = [bool(tally.findings or not tally.works), _kill_sagas(), _kill_the_bus(seed)]
+    return 1 if any(failed) else 0
+
+
+def _kill_sagas() -> bool:
+    """Tell whether anything was found. The loop forks, so it has a process of its own."""
+    print(f"killing an engine between the lines of its sagas' logs, up to {SAGA_KILLS} times", flush=True)
+    with running_mariadb() as server, tempfile.TemporaryDirectory() as folder:
+        command = [sys.executable, "-m", "tests.faults.saga_crashes", server.create_database(), folder, str(SAGA_KILLS)]
+        done = subprocess.run(command, stdout=subprocess.PIPE, timeout=SAGA_SECONDS, check=False)
+    if not done.stdout:
+        print("FOUND the loop of the sagas ended without a result")
+        return True
+    found = json.loads(done.stdout.splitlines()[-1])
+    for finding in found["findings"]:
+        print(f"FOUND {finding}")
+    print(f"killed {found['deaths']} times, every saga at its end, {len(found['findings'])} faults found", flush=True)
+    return bool(found["findings"] or not found["deaths"])
 
 
 def _kill_the_bus(seed: int) -> bool:

@@ -9,10 +9,12 @@ import pytest
 from sqlalchemy import event, insert, text
 
 from forms.app.filters import DefinitionFilter, DeploymentFilter, InstanceFilter
+from forms.app.ports import Unit
 from forms.storage import tables
 from forms.storage.migrate import MIGRATIONS
 from forms.storage.pruning import Pruning
 from forms.storage.queries import SqlQueries
+from forms.storage.store import SqlStore
 from mesh.db.database import Database, DatabaseSettings, open_database
 from mesh.paging import Page
 
@@ -139,6 +141,18 @@ async def test_pruning_looks_at_what_is_old_only(database: Database) -> None:
 
     await Pruning(database).prune(SOON)
 
+    plans.seen = [asked for asked in plans.seen if asked[0].startswith("SELECT")]
+    assert len(plans.seen) == 3
+    assert await asyncio.to_thread(plans.scans) == []
+
+
+async def test_what_an_erasure_looks_for_is_found_by_an_index(database: Database) -> None:
+    plans = Plans(database)
+
+    def look(unit: Unit) -> tuple[int, int, int]:
+        return len(unit.submissions_of(RARE, 500)), unit.open_of(RARE), unit.drop_answers_of(RARE, 500)
+
+    assert await SqlStore(database).transact(look) == (0, 1, 1)
     plans.seen = [asked for asked in plans.seen if asked[0].startswith("SELECT")]
     assert len(plans.seen) == 3
     assert await asyncio.to_thread(plans.scans) == []

@@ -18,9 +18,10 @@ from notify.app.templates import TemplateFilter
 from notify.effects.consumer import Consumer
 from notify.model.names import PENDING, SENT, key_of
 from notify.model.records import Delivery
-from notify.storage import deliveries, notices, recording, tables
+from notify.storage import deliveries, erasing, notices, recording, tables
 from notify.storage.connection import Connection
 from notify.storage.deliveries import DeliveryRows
+from notify.storage.erasing import RecipientRows
 from notify.storage.migrate import MIGRATIONS
 from notify.storage.notices import NoticeStore
 from notify.storage.queries import Queries
@@ -129,7 +130,14 @@ class Plans:
 
 @pytest.fixture
 async def filled(store: Store) -> Store:
-    kinds = (tables.task, tables.notice, tables.delivery, tables.template, tables.preferences)
+    kinds = (
+        tables.task,
+        tables.notice,
+        tables.delivery,
+        tables.template,
+        tables.preferences,
+        tables.request,
+    )
 
     def fill() -> None:
         with store.database.engine.begin() as connection:
@@ -182,6 +190,7 @@ async def test_what_the_workers_look_for_is_served_by_an_index(filled: Store) ->
         recording._TASKS_OF.of([RARE]),
         recording._NOTICES_OF.of([RARE]),
         recording._NOTICES_OF_ENDED.of([RARE]),
+        *(statement.of(RARE, 10) for statement in erasing._OF.values()),
     ]
 
     def scans() -> list[str]:
@@ -189,7 +198,9 @@ async def test_what_the_workers_look_for_is_served_by_an_index(filled: Store) ->
         with filled.database.reader.connect() as connection:
             for call in calls:
                 if filled.database.is_sqlite:
-                    spelled = "EXPLAIN QUERY PLAN " + call.mysql(0)[0].replace("FOR UPDATE SKIP LOCKED", "")
+                    spelled = "EXPLAIN QUERY PLAN " + call.mysql(0)[0].replace("FOR UPDATE", "").replace(
+                        "SKIP LOCKED", ""
+                    )
                     steps = [Plans._sqlite(row) for row in connection.exec_driver_sql(spelled).mappings()]
                 else:
                     rows = connection.exec_driver_sql("EXPLAIN " + call.mysql(0)[0].replace("%", "%%")).mappings()
@@ -285,3 +296,18 @@ async def test_what_is_over_for_long_is_forgotten(store: Store) -> None:
     left = await Queries(store.database).deliveries(DeliveryFilter(), Page())
     assert (forgotten, answers) == (3, 1)
     assert {row.id for row in left.rows} == {waiting.id, young.id}
+
+
+async def test_a_crowd_of_deliveries_is_erased_batch_by_batch(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(erasing, "BATCH", 4)
+    rows = RecipientRows(store.connection, store.answers)
+    await store.deliveries.add([_delivery(n, recipient="anna" if n < 10 else "piggy") for n in range(12)], "")
+    counters = store.connection.writer.counters
+    counters.commits = 0
+
+    removed = await rows.erase("anna", "r-1")
+
+    assert removed == {"preferences": 0, "delivery": 10, "answer": 0}
+    assert counters.commits == 3
+    assert await rows.erase("anna", "r-1") == removed
+    assert (await rows.erase("piggy", ""))["delivery"] == 2

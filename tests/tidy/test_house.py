@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-PACKAGES = ("engine", "history", "identity", "gateway", "mesh", "host")
+PACKAGES = ("engine", "identity", "forms", "notify", "history", "gateway", "mesh", "host")
 MAX_LINES = 520
 FORBIDDEN_NAMES = frozenset(("utils", "helpers", "common", "manager", "misc"))
 

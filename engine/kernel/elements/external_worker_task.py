@@ -86,6 +86,7 @@ KIND: Final = ElementKind(
     variant="external-worker",
     type="externalWorkerTask",
     family=Family.TASK,
+    keeps_variables=True,
     read=_read,
     check=_check,
     enter=_enter,

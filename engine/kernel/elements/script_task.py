@@ -7,20 +7,24 @@ from typing import Final
 from engine.kernel.definition import ElementKind, Family, Node
 from engine.kernel.expression import ExpressionSyntaxError
 from engine.kernel.here import Here
+from engine.kernel.parameters import Parameter, map_values, read_parameters
 from engine.kernel.reading import Problem, Reader, Source
 from engine.kernel.scripting import EXPRESSION_LANGUAGES, JAVASCRIPT, parse_script, run_script
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScriptTask:
+    """`inputs` are names that the script sees besides the variables, or with `only_inputs` in their place."""
+
     language: str
     script: str
     result_variable: str = ""
     store: bool = False
+    inputs: tuple[Parameter, ...] = ()
+    only_inputs: bool = False
 
 
 def _read(source: Source, reader: Reader) -> ScriptTask:
-    del reader
     extension = source.extension
     script = source.child("script")
     return ScriptTask(
@@ -28,6 +32,8 @@ def _read(source: Source, reader: Reader) -> ScriptTask:
         script=script.text if script is not None else "",
         result_variable=extension.get("resultVariable", extension.get("resultVariableName", "")),
         store=source.flag("autoStoreVariables"),
+        inputs=read_parameters(source.extensions("in"), reader, source),
+        only_inputs=source.flag("doNotIncludeVariables"),
     )
 
 
@@ -50,7 +56,10 @@ def _check(node: Node) -> Iterator[Problem]:
 
 def _enter(here: Here) -> None:
     props: ScriptTask = here.node.props
-    value = run_script(here, props.language, props.script, store=props.store)
+    inputs = map_values(props.inputs, here.value, here.variable) if props.inputs else {}
+    value = run_script(
+        here, props.language, props.script, store=props.store, inputs=inputs, only_inputs=props.only_inputs
+    )
     if props.result_variable:
         here.set_variable(props.result_variable, value)
     here.leave()

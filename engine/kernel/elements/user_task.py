@@ -254,4 +254,6 @@ def _link(here: Here, task_id: str, *, user_id: str = "", group_id: str = "") ->
     )
 
 
-KIND: Final = ElementKind(tag="userTask", type="userTask", family=Family.TASK, read=_read, enter=_enter)
+KIND: Final = ElementKind(
+    tag="userTask", type="userTask", family=Family.TASK, keeps_variables=True, read=_read, enter=_enter
+)

@@ -89,7 +89,8 @@ def signal(turn: Turn, command: cmd.DeliverSignal) -> dict[str, Value]:
     variables: dict[str, Value | Variable] = dict(command.variables)
     _set_transient(turn, instance, command.transient_variables)
     if execution.id == instance.id and not command.subscription_id:
-        return {"delivered": signals.deliver_inside(turn, command.name, variables, instance)}
+        delivered = signals.deliver_inside(turn, command.name, variables, instance, asynchronous=command.asynchronous)
+        return {"delivered": delivered}
     found = _waiting(instance, execution, command, SIGNAL)
     if found is None:
         raise not_found(
@@ -99,6 +100,9 @@ def signal(turn: Turn, command: cmd.DeliverSignal) -> dict[str, Value]:
             signal_name=command.name,
         )
     holder, waiter, wait = found
+    if command.asynchronous:
+        signals.receive_later(turn, holder, waiter, wait, variables)
+        return {"delivered": 1}
     lifecycle.wake(turn, holder, waiter, wait.element_id, Wake(kind=SIGNAL, variables=variables, wait_id=wait.id))
     return {"delivered": 1}
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from engine.kernel import commands as cmd
 from engine.kernel import events as ev
-from engine.kernel import faults, lifecycle
+from engine.kernel import faults, lifecycle, signals
 from engine.kernel.definition import Node, Wake
 from engine.kernel.errors import BpmnError, failed, not_found
 from engine.kernel.expression import ExpressionError
@@ -57,6 +57,8 @@ def execute(turn: Turn, command: cmd.ExecuteJob) -> None:
         lifecycle.wake(turn, instance, execution, job.element_id, woken)
     elif PARKED in job.payload:
         _continue_parked(turn, instance, execution, job)
+    elif signals.RECEIVED in job.payload:
+        signals.receive(turn, instance, execution, job)
     else:
         lifecycle.continue_queued(turn, instance, execution, turn.node_of(instance, execution))
 

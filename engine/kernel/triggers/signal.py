@@ -23,10 +23,12 @@ INSTANCE_SCOPE: Final = "processInstance"
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Signal:
     """The name, plain or computed when the event is armed or thrown. `outputs` of a throwing event are the payload,
-    `inputs` of a catching one what it takes from it (Flowable; without any it takes all)."""
+    `inputs` of a catching one what it takes from it (Flowable; without any it takes all). Of an `asynchronous` throw
+    each receiver goes on by a job of its own."""
 
     name: Expression | None
     within_instance: bool = False
+    asynchronous: bool = False
     inputs: tuple[Parameter, ...] = ()
     outputs: tuple[Parameter, ...] = ()
 
@@ -34,7 +36,9 @@ class Signal:
 def _read(source: Source, reader: Reader, event: Source) -> Signal:
     expression = source.extension.get("signalExpression")
     if expression:
-        return Signal(name=reader.expression(source, expression, "signalExpression", event.id))
+        return Signal(
+            name=reader.expression(source, expression, "signalExpression", event.id), asynchronous=source.flag("async")
+        )
     reference = source.attributes.get("signalRef", "")
     if not reference:
         reader.problem(source, "expected a signalRef or a signalExpression, found neither", event.id)
@@ -47,6 +51,7 @@ def _read(source: Source, reader: Reader, event: Source) -> Signal:
     return Signal(
         name=reader.expression(source, name, "signal name", event.id),
         within_instance=signal.extension.get("scope", "") == INSTANCE_SCOPE,
+        asynchronous=source.flag("async"),
         inputs=read_parameters(event.extensions("in"), reader, event),
         outputs=read_parameters(event.extensions("out"), reader, event),
     )
@@ -67,7 +72,7 @@ def _throw(here: Here) -> bool:
     name = name_of(here, here.node)
     payload: dict[str, Any] = map_values(signal.outputs, here.value, here.variable)
     within = here.instance if signal.within_instance else None
-    signals.deliver_inside(here.turn, name, payload, within)
+    signals.deliver_inside(here.turn, name, payload, within, asynchronous=signal.asynchronous)
     if not signal.within_instance:
         here.emit(
             ev.SignalThrown(
@@ -76,6 +81,7 @@ def _throw(here: Here) -> bool:
                 at=here.now,
                 tenant_id=here.instance.tenant_id,
                 variables=payload,
+                asynchronous=signal.asynchronous,
             )
         )
     return True

@@ -21,6 +21,7 @@ from engine.kernel.state import TIMER
 
 HANDLER: Final = "trigger-timer"
 START_HANDLER: Final = "timer-start-event"
+TRIGGER_WAIT: Final = "trigger"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +65,11 @@ def _check_literal(source: Source, reader: Reader, timer: Timer, event: Source) 
         )
     except ValueError as error:
         reader.problem(source, str(error), event.id)
+
+
+def is_none(timer: Timer, value_of: Callable[[Expression | None], Any]) -> bool:
+    """Whether the time of a timer is null: then it never fires, and that is no error (Flowable)."""
+    return value_of(timer.moment or timer.duration or timer.cycle) is None
 
 
 def due_of(timer: Timer, value_of: Callable[[Expression | None], Any], now: datetime) -> tuple[datetime, str]:
@@ -149,6 +155,11 @@ def next_of(repeat: str, due_at: datetime, now: datetime) -> tuple[datetime, str
 
 
 def _arm(here: Here, node: Node) -> None:
+    if is_none(node.event, here.value):
+        if node is here.node:
+            # A token that waits for nothing can still be triggered.
+            here.subscribe(TRIGGER_WAIT, "")
+        return
     try:
         due, repeat = due_of(node.event, here.value, here.now)
     except ValueError as error:

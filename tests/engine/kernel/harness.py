@@ -267,24 +267,39 @@ class MemoryEngine:
             event = self._thrown.pop(0)
             if isinstance(event, ev.SignalThrown):
                 root_id = next(root for root, tree in self.trees.items() if event.instance_id in tree.instances)
-                self._broadcast(event.name, event.variables, event.tenant_id, except_root=root_id)
+                self._broadcast(
+                    event.name, event.variables, event.tenant_id, except_root=root_id, asynchronous=event.asynchronous
+                )
             elif isinstance(event, ev.MessageThrown):
                 self._send(event)
 
-    def _broadcast(self, name: str, variables: Mapping[str, Any], tenant_id: str, except_root: str) -> None:
+    def _broadcast(
+        self, name: str, variables: Mapping[str, Any], tenant_id: str, except_root: str, *, asynchronous: bool = False
+    ) -> None:
         rows = [s for r in self.rows.values() for s in r.subscriptions.values() if r.root_id != except_root]
         for row in rows:
             if (row.kind, row.name, row.tenant_id, row.configuration) == (SIGNAL, name, tenant_id, ""):
-                self._signal(row.root_id, row.execution_id, row.id, name, variables)
+                self._signal(row.root_id, row.execution_id, row.id, name, variables, asynchronous=asynchronous)
         for waiting in list(self.starts):
             if (waiting.wait.kind, waiting.wait.name, waiting.definition.tenant_id) == (SIGNAL, name, tenant_id):
                 self._start(waiting.definition, variables, start_element_id=waiting.wait.element_id)
 
     def _signal(
-        self, root_id: str, execution_id: str, subscription_id: str, name: str, variables: Mapping[str, Any]
+        self,
+        root_id: str,
+        execution_id: str,
+        subscription_id: str,
+        name: str,
+        variables: Mapping[str, Any],
+        *,
+        asynchronous: bool,
     ) -> None:
         command = cmd.DeliverSignal(
-            execution_id=execution_id, subscription_id=subscription_id, name=name, variables=variables_of(variables)
+            execution_id=execution_id,
+            subscription_id=subscription_id,
+            name=name,
+            variables=variables_of(variables),
+            asynchronous=asynchronous,
         )
         try:
             self._decide(root_id, command)

@@ -18,7 +18,7 @@ from flowloom.engine.v1 import (
 )
 from flowloom.events.v1 import dead_letter_service_pb2
 from flowloom.forms.v1 import form_repository_service_pb2, form_service_pb2
-from flowloom.history.v1 import history_service_pb2
+from flowloom.history.v1 import erasure_service_pb2, history_service_pb2
 from flowloom.identity.v1 import access_service_pb2, identity_service_pb2
 from flowloom.notify.v1 import notification_service_pb2
 from google.protobuf import message_factory
@@ -42,6 +42,7 @@ METHODS: Mapping[str, MethodDescriptor] = {
         form_repository_service_pb2,
         form_service_pb2,
         history_service_pb2,
+        erasure_service_pb2,
         notification_service_pb2,
         dead_letter_service_pb2,
         identity_service_pb2,

@@ -160,3 +160,22 @@ def _until(holds: Callable[[], bool]) -> None:
     while not holds():
         assert time.monotonic() < until, "expected history to follow"
         time.sleep(0.05)
+
+
+@pytest.mark.envoy
+def test_a_person_is_erased_over_rest_and_by_command(target: str) -> None:
+    assert flowloom(target, "users", "create", "miss.piggy", "--password", "a pig's first one").exit_code == 0
+    edge = httpx.Client(base_url=f"http://{target}", auth=("admin", PASSWORD), timeout=SECONDS)
+    wanted = {"preferences": {"language": "de"}}
+    assert edge.put("/notify-api/preferences/miss.piggy", json=wanted).status_code == 200
+
+    notify = edge.post("/notify-api/recipients/miss.piggy:erase", json={})
+    forms = edge.post("/form-api/form/people/miss.piggy:erase", json={"withValues": True})
+    own = edge.put("/notify-api/my-preferences", json=wanted, auth=("miss.piggy", "a pig's first one"))
+    everywhere = machine(target, "users", "erase", "miss.piggy")
+
+    assert (notify.status_code, notify.json()["removed"]["preferences"]) == (200, 1)
+    assert (forms.status_code, forms.json()["removed"]["submission"]) == (200, 0)
+    assert own.status_code == 200, own.text
+    assert (everywhere["identity"]["user"], everywhere["notify"]["preferences"]) == (1, 1)
+    assert "miss.piggy" not in flowloom(target, "users", "list").output

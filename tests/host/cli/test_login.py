@@ -187,5 +187,9 @@ def test_an_administrator_makes_people_who_then_work_with_what_they_may(flowloom
     assert "privilege-missing" in flowloom("tasks", **kermit).stderr
     assert flowloom("users", "password", "kermit", FLOWLOOM_NEW_PASSWORD="a frog's third one").exit_code == 0
     assert flowloom("groups", "remove", "frogs", "kermit").exit_code == 0
-    assert flowloom("users", "delete", "kermit").output == "deleted kermit\n"
+    erased = json.loads(flowloom("users", "erase", "kermit", "--with-values", "--with-comments", "--json").output)
+    assert erased["identity"]["user"] == 1
+    assert {"preferences", "delivery"} < set(erased["notify"])
+    assert set(erased) == {"identity", "notify", "forms", "history"}
+    assert "user-not-found" in flowloom("users", "delete", "kermit").stderr
     assert "kermit" not in flowloom("users", "list").output

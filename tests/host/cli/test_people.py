@@ -10,6 +10,7 @@ import pytest
 from flowloom.identity.v1 import access_service_pb2 as access_pb
 from flowloom.identity.v1 import api_token_pb2, group_pb2, privilege_pb2, user_pb2
 from flowloom.identity.v1 import identity_service_pb2 as pb
+from flowloom.notify.v1 import notification_service_pb2
 from typer.testing import CliRunner
 
 from host.cli.application import app
@@ -240,3 +241,34 @@ def test_a_token_of_others_is_not_revoked_without_the_right(flowloom: Run, scrip
 
     assert refused.stderr == "error: privilege-missing: expected a privilege, found none\n"
     assert [request.token_id for _, request in scripted_mesh.asked] == ["t1", "t2"]
+
+
+def test_a_person_is_erased_from_every_service_in_order(flowloom: Run, scripted_mesh: ScriptedMesh) -> None:
+    scripted_mesh.answers["EraseUser"] = pb.EraseUserResponse(removed={"user": 1})
+    scripted_mesh.answers["EraseRecipient"] = notification_service_pb2.EraseRecipientResponse(removed={"delivery": 7})
+
+    shown = flowloom("users", "erase", "kermit", "--with-values", "--variable", "address")
+    document = flowloom("users", "erase", "kermit", "--json")
+
+    assert shown.exit_code == 0, shown.output
+    assert [name for name, _ in scripted_mesh.asked[:4]] == [
+        "EraseUser",
+        "EraseRecipient",
+        "ErasePerson",
+        "ErasePerson",
+    ]
+    assert {request.user_id for _, request in scripted_mesh.asked} == {"kermit"}
+    forms, history = scripted_mesh.asked[2][1], scripted_mesh.asked[3][1]
+    assert (forms.with_values, list(history.variable_names), history.with_comments) == (True, ["address"], False)
+    assert json.loads(document.output)["notify"] == {"delivery": 7}
+    assert shown.output.rstrip().endswith("2 kinds of rows")
+
+
+def test_an_erasure_that_is_refused_says_how_far_it_came(flowloom: Run, scripted_mesh: ScriptedMesh) -> None:
+    scripted_mesh.answers["EraseRecipient"] = PermissionDenied("privilege-missing", "expected a privilege, found none")
+
+    result = flowloom("users", "erase", "kermit")
+
+    assert result.exit_code == 1
+    assert result.stdout == "erased from identity\n"
+    assert result.stderr == "error: privilege-missing: expected a privilege, found none\n"

@@ -81,6 +81,11 @@ class FormServiceStub:
                 request_serializer=flowloom_dot_forms_dot_v1_dot_form__service__pb2.ListFormInstancesRequest.SerializeToString,
                 response_deserializer=flowloom_dot_forms_dot_v1_dot_form__service__pb2.ListFormInstancesResponse.FromString,
                 _registered_method=True)
+        self.ErasePerson = channel.unary_unary(
+                '/flowloom.forms.v1.FormService/ErasePerson',
+                request_serializer=flowloom_dot_forms_dot_v1_dot_form__service__pb2.ErasePersonRequest.SerializeToString,
+                response_deserializer=flowloom_dot_forms_dot_v1_dot_form__service__pb2.ErasePersonResponse.FromString,
+                _registered_method=True)
 
 
 class FormServiceServicer:
@@ -151,6 +156,16 @@ class FormServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ErasePerson(self, request, context):
+        """Takes a user's id off all that they submitted, and on request the values too: only now, for without the id nobody
+        finds them again. A submission whose step is still open is left as it is; ask again. Says what was removed; asked
+        again, zeros. That nothing was there is no NOT_FOUND. What happens later is kept as it happens.
+        INVALID_ARGUMENT: no user. PERMISSION_DENIED: a caller who sees one tenant only.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_FormServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -188,6 +203,11 @@ def add_FormServiceServicer_to_server(servicer, server):
                     servicer.ListFormInstances,
                     request_deserializer=flowloom_dot_forms_dot_v1_dot_form__service__pb2.ListFormInstancesRequest.FromString,
                     response_serializer=flowloom_dot_forms_dot_v1_dot_form__service__pb2.ListFormInstancesResponse.SerializeToString,
+            ),
+            'ErasePerson': grpc.unary_unary_rpc_method_handler(
+                    servicer.ErasePerson,
+                    request_deserializer=flowloom_dot_forms_dot_v1_dot_form__service__pb2.ErasePersonRequest.FromString,
+                    response_serializer=flowloom_dot_forms_dot_v1_dot_form__service__pb2.ErasePersonResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -390,6 +410,33 @@ class FormService:
             '/flowloom.forms.v1.FormService/ListFormInstances',
             flowloom_dot_forms_dot_v1_dot_form__service__pb2.ListFormInstancesRequest.SerializeToString,
             flowloom_dot_forms_dot_v1_dot_form__service__pb2.ListFormInstancesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ErasePerson(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/flowloom.forms.v1.FormService/ErasePerson',
+            flowloom_dot_forms_dot_v1_dot_form__service__pb2.ErasePersonRequest.SerializeToString,
+            flowloom_dot_forms_dot_v1_dot_form__service__pb2.ErasePersonResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -51,6 +51,12 @@ class FormServiceStub:
     """Submissions. Sort by id, submittedDate, submittedBy, taskId, processInstanceId, formDefinitionId or tenantId.
     INVALID_ARGUMENT: paging, an unknown state.
     """
+    ErasePerson: _aio.UnaryUnaryMultiCallable[_form_service_pb2.ErasePersonRequest, _form_service_pb2.ErasePersonResponse]
+    """Takes a user's id off all that they submitted, and on request the values too: only now, for without the id nobody
+    finds them again. A submission whose step is still open is left as it is; ask again. Says what was removed; asked
+    again, zeros. That nothing was there is no NOT_FOUND. What happens later is kept as it happens.
+    INVALID_ARGUMENT: no user. PERMISSION_DENIED: a caller who sees one tenant only.
+    """
 
 class FormServiceServicer(metaclass=_abc_1.ABCMeta):
     """What people submit with forms. See FormRepositoryService for what holds for every method.
@@ -129,6 +135,18 @@ class FormServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _abc.Awaitable[_form_service_pb2.ListFormInstancesResponse]:
         """Submissions. Sort by id, submittedDate, submittedBy, taskId, processInstanceId, formDefinitionId or tenantId.
         INVALID_ARGUMENT: paging, an unknown state.
+        """
+
+    @_abc_1.abstractmethod
+    def ErasePerson(
+        self,
+        request: _form_service_pb2.ErasePersonRequest,
+        context: _aio.ServicerContext[_form_service_pb2.ErasePersonRequest, _abc.Awaitable[_form_service_pb2.ErasePersonResponse]],
+    ) -> _abc.Awaitable[_form_service_pb2.ErasePersonResponse]:
+        """Takes a user's id off all that they submitted, and on request the values too: only now, for without the id nobody
+        finds them again. A submission whose step is still open is left as it is; ask again. Says what was removed; asked
+        again, zeros. That nothing was there is no NOT_FOUND. What happens later is kept as it happens.
+        INVALID_ARGUMENT: no user. PERMISSION_DENIED: a caller who sees one tenant only.
         """
 
 def add_FormServiceServicer_to_server(servicer: FormServiceServicer, server: _aio.Server) -> None: ...

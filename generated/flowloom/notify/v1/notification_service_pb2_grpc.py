@@ -62,6 +62,11 @@ class NotificationServiceStub:
                 request_serializer=flowloom_dot_notify_dot_v1_dot_notification__service__pb2.CancelDeliveryRequest.SerializeToString,
                 response_deserializer=flowloom_dot_notify_dot_v1_dot_delivery__pb2.Delivery.FromString,
                 _registered_method=True)
+        self.EraseRecipient = channel.unary_unary(
+                '/flowloom.notify.v1.NotificationService/EraseRecipient',
+                request_serializer=flowloom_dot_notify_dot_v1_dot_notification__service__pb2.EraseRecipientRequest.SerializeToString,
+                response_deserializer=flowloom_dot_notify_dot_v1_dot_notification__service__pb2.EraseRecipientResponse.FromString,
+                _registered_method=True)
 
 
 class NotificationServiceServicer:
@@ -109,6 +114,15 @@ class NotificationServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def EraseRecipient(self, request, context):
+        """Deletes what is kept of a person: preferences, deliveries to them with their addresses and texts, and what was
+        answered about these. Says what was removed; asked again, zeros. That nothing was there is no NOT_FOUND. What happens
+        later is kept as it happens. INVALID_ARGUMENT: no user. PERMISSION_DENIED: a caller who sees one tenant only.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_NotificationServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -136,6 +150,11 @@ def add_NotificationServiceServicer_to_server(servicer, server):
                     servicer.CancelDelivery,
                     request_deserializer=flowloom_dot_notify_dot_v1_dot_notification__service__pb2.CancelDeliveryRequest.FromString,
                     response_serializer=flowloom_dot_notify_dot_v1_dot_delivery__pb2.Delivery.SerializeToString,
+            ),
+            'EraseRecipient': grpc.unary_unary_rpc_method_handler(
+                    servicer.EraseRecipient,
+                    request_deserializer=flowloom_dot_notify_dot_v1_dot_notification__service__pb2.EraseRecipientRequest.FromString,
+                    response_serializer=flowloom_dot_notify_dot_v1_dot_notification__service__pb2.EraseRecipientResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -275,6 +294,33 @@ class NotificationService:
             '/flowloom.notify.v1.NotificationService/CancelDelivery',
             flowloom_dot_notify_dot_v1_dot_notification__service__pb2.CancelDeliveryRequest.SerializeToString,
             flowloom_dot_notify_dot_v1_dot_delivery__pb2.Delivery.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def EraseRecipient(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/flowloom.notify.v1.NotificationService/EraseRecipient',
+            flowloom_dot_notify_dot_v1_dot_notification__service__pb2.EraseRecipientRequest.SerializeToString,
+            flowloom_dot_notify_dot_v1_dot_notification__service__pb2.EraseRecipientResponse.FromString,
             options,
             channel_credentials,
             insecure,

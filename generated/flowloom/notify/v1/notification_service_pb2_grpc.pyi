@@ -37,6 +37,11 @@ class NotificationServiceStub:
     """Gives up a delivery that waits for its next attempt. NOT_FOUND: no such delivery. FAILED_PRECONDITION: it is over,
     or being sent at this moment.
     """
+    EraseRecipient: _aio.UnaryUnaryMultiCallable[_notification_service_pb2.EraseRecipientRequest, _notification_service_pb2.EraseRecipientResponse]
+    """Deletes what is kept of a person: preferences, deliveries to them with their addresses and texts, and what was
+    answered about these. Says what was removed; asked again, zeros. That nothing was there is no NOT_FOUND. What happens
+    later is kept as it happens. INVALID_ARGUMENT: no user. PERMISSION_DENIED: a caller who sees one tenant only.
+    """
 
 class NotificationServiceServicer(metaclass=_abc_1.ABCMeta):
     """Messages to people and what became of them. What every method may answer, request_id, lists and filters: as
@@ -89,6 +94,17 @@ class NotificationServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _abc.Awaitable[_delivery_pb2.Delivery]:
         """Gives up a delivery that waits for its next attempt. NOT_FOUND: no such delivery. FAILED_PRECONDITION: it is over,
         or being sent at this moment.
+        """
+
+    @_abc_1.abstractmethod
+    def EraseRecipient(
+        self,
+        request: _notification_service_pb2.EraseRecipientRequest,
+        context: _aio.ServicerContext[_notification_service_pb2.EraseRecipientRequest, _abc.Awaitable[_notification_service_pb2.EraseRecipientResponse]],
+    ) -> _abc.Awaitable[_notification_service_pb2.EraseRecipientResponse]:
+        """Deletes what is kept of a person: preferences, deliveries to them with their addresses and texts, and what was
+        answered about these. Says what was removed; asked again, zeros. That nothing was there is no NOT_FOUND. What happens
+        later is kept as it happens. INVALID_ARGUMENT: no user. PERMISSION_DENIED: a caller who sees one tenant only.
         """
 
 def add_NotificationServiceServicer_to_server(servicer: NotificationServiceServicer, server: _aio.Server) -> None: ...

@@ -68,3 +68,19 @@ def test_a_condition_gives_true_or_false_and_no_text() -> None:
 
     with pytest.raises(Refused, match="expected the condition to give true or false, found str 'true'"):
         engine.start("p", {"v": "true"})
+
+
+def test_an_asynchronous_join_waits_for_the_token_that_is_queued_before_it() -> None:
+    fork, join = '<inclusiveGateway id="f"/>', '<inclusiveGateway id="j" flowable:async="true"/>'
+    engine = engine_with(
+        model(start(), fork, user_task("a"), user_task("b"), join, user_task("c"), end(), flows("s>f>a>j>c>e f>b>j"))
+    )
+    tree = engine.start("p")
+
+    engine.complete(tree, "a")
+    engine.run_jobs()
+    engine.complete(tree, "b")
+
+    assert tasks_of(engine.trees[tree.root_id]) == []
+    engine.run_jobs()
+    assert tasks_of(engine.trees[tree.root_id]) == ["c"]

@@ -1,7 +1,7 @@
 """Signals: to everybody who waits, inside the tree at once and elsewhere by deliveries."""
 
 from engine.kernel import commands as cmd
-from engine.kernel.state import Tree
+from engine.kernel.state import ASYNC, Tree
 from tests.engine.kernel.contract import ElementContract, WaitingContract, engine_with
 from tests.engine.kernel.harness import MemoryEngine, state_of, tasks_of, waiting_at
 from tests.engine.kernel.models import (
@@ -111,3 +111,48 @@ def test_a_last_path_that_throws_what_its_own_scope_waits_for_does_not_strand_th
     engine.complete(tree, "extra")
     engine.check_replay()
     assert state_of(engine.trees[tree.root_id]) == "completed"
+
+
+LATER = '<signalEventDefinition signalRef="signal-x" flowable:async="true"/>'
+
+
+def test_an_asynchronous_signal_is_received_by_a_job_of_each_receiver() -> None:
+    thrower = process(start(), throw("t", LATER), user_task("thrown"), end(), flows("s>t>thrown>e"), key="thrower")
+    catcher = process(start(), catch("c", signal("x")), user_task("got"), end(), flows("s>c>got>e"), key="catcher")
+    engine = engine_with(document(thrower, catcher, root=signals("x")))
+    caught = engine.start("catcher")
+
+    thrown = engine.start("thrower")
+
+    assert tasks_of(engine.trees[thrown.root_id]) == ["thrown"]
+    assert tasks_of(engine.trees[caught.root_id]) == []
+    assert [job.element_id for _, job in engine.jobs(ASYNC)] == ["c"]
+    engine.run_jobs()
+    engine.check_replay()
+    assert tasks_of(engine.trees[caught.root_id]) == ["got"]
+
+
+def test_an_asynchronous_signal_comes_too_late_for_who_waits_no_more() -> None:
+    work = user_task("work") + boundary("b", "work", signal("x"))
+    engine = engine_with(
+        model(
+            start(),
+            '<parallelGateway id="f"/>',
+            work,
+            user_task("go"),
+            throw("t", LATER),
+            user_task("after"),
+            end(),
+            flows("s>f>work>e f>go>t>after b>e"),
+            root=signals("x"),
+        )
+    )
+    tree = engine.start("p")
+
+    engine.complete(tree, "go")
+    engine.complete(tree, "work")
+
+    engine.run_jobs()
+    engine.check_replay()
+    assert engine.jobs(ASYNC) == []
+    assert tasks_of(engine.trees[tree.root_id]) == ["after"]

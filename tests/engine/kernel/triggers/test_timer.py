@@ -155,3 +155,22 @@ def test_the_end_of_a_cycle_may_come_from_a_variable() -> None:
 
     assert tasks_of(engine.trees[tree.root_id]) == ["remind", "remind", "work"]
     assert engine.jobs(TIMER) == []
+
+
+def test_a_timer_without_a_time_never_fires() -> None:
+    engine = engine_with(with_boundary(timer("timeDuration", "${wait}"), interrupting=True))
+    tree = engine.start("p", {"wait": None})
+
+    assert engine.jobs(TIMER) == []
+    engine.complete(tree, "work")
+    assert state_of(engine.trees[tree.root_id]) == "completed"
+
+
+def test_who_waits_for_a_timer_without_a_time_can_be_triggered() -> None:
+    engine = engine_with(model(start(), catch("c", timer("timeDate", "${at}")), end(), flows("s>c>e")))
+    tree = engine.start("p", {"at": None})
+
+    engine.trigger(tree, "c")
+
+    engine.check_replay()
+    assert state_of(engine.trees[tree.root_id]) == "completed"
