@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from history.app.projecting import Loaded, Projection, wanted
+from history.app.batches import Loaded, wanted
+from history.app.projecting import Projection
 from history.model.happenings import InstanceEnded, InstanceStarted, Told
 
 AT = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)
@@ -30,11 +31,12 @@ STARTED = InstanceStarted(
     reference_id="",
     reference_type="",
 )
-START = Told(root_id="root", sequence=1, user_id="", happenings=(STARTED,))
+START = Told(root_id="root", sequence=1, user_id="", tenant_id="", happenings=(STARTED,))
 END = Told(
     root_id="root",
     sequence=2,
     user_id="",
+    tenant_id="",
     happenings=(InstanceEnded(instance_id="root", at=AT, state="completed", end_activity_id="end", delete_reason=""),),
 )
 
