@@ -8,6 +8,7 @@ from typing import Final
 from prometheus_client import CollectorRegistry
 
 from gateway.service import (
+    PUBLIC_SERVICES,
     Endpoint,
     GatewayService,
     GatewaySettings,
@@ -18,6 +19,7 @@ from gateway.service import (
     read_targets,
 )
 from host.access import MeshAccess, shared_settings
+from host.addresses import channel_target
 from mesh.access.settings import AccessMode, AccessSettings
 from mesh.cache.settings import CacheSettings
 from mesh.cache.two_level import Caches
@@ -28,6 +30,8 @@ from mesh.settings import SettingsError, load
 from mesh.telemetry import RpcMetrics
 
 GATEWAY: Final = "gateway"
+CALLED: Final = ("identity",)
+"""Whom the gateway calls itself: for the others it only tells Envoy where they are."""
 PORT: Final = 3006
 """Where the gateway's own services listen when it runs alone."""
 
@@ -65,10 +69,17 @@ async def serve_gateway(
     server_settings = replace(server_settings, port=server_settings.port or PORT)
     targets = {name: _targets(name, at) for name, at in addresses.items()}
     caches = Caches(load(CacheSettings, environment, "FLOWLOOM_CACHE_"), registry, alone=False)
-    access = MeshAccess(access_settings, service=GATEWAY, descriptor_set=descriptors, caches=caches)
+    access = MeshAccess(
+        access_settings,
+        service=GATEWAY,
+        descriptor_set=descriptors,
+        caches=caches,
+        public_services=PUBLIC_SERVICES,
+    )
     server = MeshServer(server_settings, observe=RpcMetrics(registry), descriptor_set=descriptors, access=access.check)
     channels = Channels(
-        addresses={name: _channel_target(found) for name, found in targets.items()}, credentials=access.credentials
+        addresses={name: channel_target(name, addresses[name]) for name in CALLED if name in addresses},
+        credentials=access.credentials,
     )
     access.connect(channels)
     gateway = gateway_beside(channels, settings, descriptors, registry)
@@ -96,7 +107,7 @@ async def serve_gateway(
         server.readiness.add_probe(GATEWAY, gateway.probe)
         await edge.publish()
         await server.start()
-        await observation.start(server_settings.host)
+        await observation.start(server_settings.host, server_settings.observation_port)
         await edge.start(Endpoint(address=server_settings.host, port=server_settings.port))
         await signalled
     finally:
@@ -113,13 +124,6 @@ def _targets(service: str, text: str) -> tuple[Target, ...]:
         return read_targets(text)
     except ValueError as wrong:
         raise SettingsError((f"FLOWLOOM_ADDRESS_{service.upper()}: expected {wrong}",)) from wrong
-
-
-def _channel_target(targets: tuple[Target, ...]) -> str:
-    """gRPC looks one name up by itself; several addresses are told as they are."""
-    if len(targets) == 1:
-        return f"{targets[0].host}:{targets[0].port}"
-    return "ipv4:" + ",".join(f"{each.host}:{each.port}" for each in targets)
 
 
 def _reachable(settings: GatewaySettings, server: ServerSettings) -> Endpoint:

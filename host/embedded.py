@@ -7,16 +7,23 @@ import asyncio
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from importlib.resources import files
 from pathlib import Path
 from typing import Final
 
 import httpx
-from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
 
-from gateway.service import Endpoint, EnvoyProcess, GatewaySettings, edge_snapshot, open_edge, read_contract
+from gateway.service import (
+    PUBLIC_SERVICES,
+    Endpoint,
+    EnvoyProcess,
+    GatewaySettings,
+    edge_snapshot,
+    open_edge,
+    read_contract,
+)
 from host.access import MeshAccess, embedded_settings
 from host.edge import GATEWAY, gateway_beside, issuer_of
+from host.process import descriptor_set, process_registry
 from host.services import SERVICES, Service, Surroundings
 from mesh.access.settings import AccessMode
 from mesh.bus.settings import Broker, BusSettings, open_bus
@@ -29,7 +36,6 @@ from mesh.server import MeshServer, ServerSettings
 from mesh.settings import load
 from mesh.telemetry import RpcMetrics
 
-DESCRIPTORS: Final = "descriptors.pb"
 READY_SECONDS: Final = 30.0
 READY_LOOK_SECONDS: Final = 0.05
 
@@ -87,7 +93,13 @@ class EmbeddedMesh:
         registry = process_registry()
         self._options.data_directory.mkdir(parents=True, exist_ok=True)
         self._caches = Caches(load(CacheSettings, self._environment, "FLOWLOOM_CACHE_"), registry, alone=True)
-        access = MeshAccess(self._access_settings, service="mesh", descriptor_set=descriptors, caches=self._caches)
+        access = MeshAccess(
+            self._access_settings,
+            service="mesh",
+            descriptor_set=descriptors,
+            caches=self._caches,
+            public_services=PUBLIC_SERVICES,
+        )
         self._server = MeshServer(
             self._server_settings, observe=RpcMetrics(registry), descriptor_set=descriptors, access=access.check
         )
@@ -121,7 +133,9 @@ class EmbeddedMesh:
         self.grpc_address = await self._server.start()
         await self._until_ready(self._server)
         self._observation = ObservationPort(registry, self._server.readiness)
-        self.metrics_address = await self._observation.start(self._options.address)
+        self.metrics_address = await self._observation.start(
+            self._options.address, self._server_settings.observation_port
+        )
         if self._options.edge:
             await self._start_edge(descriptors)
 
@@ -184,19 +198,6 @@ async def _until_edge_ready(address: str) -> None:
             raise RuntimeError(
                 f"expected the edge to find its services within {READY_SECONDS} s, found it did not"
             ) from None
-
-
-def descriptor_set() -> bytes:
-    """The merged descriptor set of all contracts, as generated."""
-    return files("flowloom").joinpath(DESCRIPTORS).read_bytes()
-
-
-def process_registry() -> CollectorRegistry:
-    """A registry with what a process tells about itself."""
-    registry = CollectorRegistry()
-    for collector in (ProcessCollector, PlatformCollector, GCCollector):
-        collector(registry=registry)
-    return registry
 
 
 def embedded_environment(options: MeshOptions, environment: Mapping[str, str]) -> Mapping[str, str]:

@@ -1,5 +1,7 @@
 """Runs services: all of them in one process behind Envoy (`up`), or one alone (`serve`)."""
 
+from __future__ import annotations
+
 import asyncio
 import contextlib
 import json
@@ -8,13 +10,15 @@ import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import uvloop
 
-from host import single
-from host.embedded import EmbeddedMesh, MeshOptions
 from mesh.server import until_signalled
 from mesh.telemetry import log_as_json
+
+if TYPE_CHECKING:
+    from host.embedded import EmbeddedMesh
 
 # gRPC's fork handlers only print a notice when uvloop starts Envoy.
 os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
@@ -51,11 +55,16 @@ def up(options: UpOptions, announce: Callable[[EmbeddedMesh], None] = _silently)
 
 def serve(service: str) -> None:
     """Run one service until SIGTERM or SIGINT. Raises RuntimeError if it does not start, SettingsError for settings."""
+    from host import single
+
     log_as_json()
     uvloop.run(single.serve(service, os.environ))
 
 
 async def _up(options: UpOptions, announce: Callable[[EmbeddedMesh], None]) -> None:
+    # All services come along with this import; a process that serves one needs none of the others.
+    from host.embedded import EmbeddedMesh, MeshOptions
+
     mesh = EmbeddedMesh(
         MeshOptions(
             address=options.address,

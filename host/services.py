@@ -2,6 +2,8 @@
 
 A builder reads its service's settings from the environment and gives it what it needs of this process. Nothing here
 knows whether the service runs alone or with all others; adding a service to the mesh is one builder and one line.
+
+Each service comes along with its builder's import: a process that runs one does not load the others.
 """
 
 from __future__ import annotations
@@ -10,22 +12,20 @@ import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Final, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
 
 import grpc
 from prometheus_client import CollectorRegistry
 
-from engine.service import EngineService, EngineSettings, FormsNeed
-from forms.service import FormsService, FormsSettings
-from history.service import HistoryService, HistorySettings
 from host.access import MeshAccess
-from identity.service import IdentityService, IdentitySettings
 from mesh.bus.ports import EventBus
 from mesh.cache.two_level import Caches
 from mesh.channels import Channels
 from mesh.clock import Clock
 from mesh.settings import load
-from notify.service import NotifyService, NotifySettings
+
+if TYPE_CHECKING:
+    from engine.service import FormsNeed
 
 
 class Service(Protocol):
@@ -73,6 +73,8 @@ Builder: TypeAlias = Callable[[Surroundings], Service]
 
 
 def _engine(around: Surroundings) -> Service:
+    from engine.service import EngineService, EngineSettings
+
     engine = EngineService(
         load(EngineSettings, around.environment, "FLOWLOOM_ENGINE_"),
         clock=around.clock,
@@ -89,6 +91,8 @@ def _engine(around: Surroundings) -> Service:
 
 def _forms_of(around: Surroundings) -> FormsNeed | None:
     """Where forms answers; None where it neither runs here nor has an address."""
+    from engine.service import FormsNeed
+
     try:
         # As itself: whoever may complete a task may submit its form, and prepares no submission by hand.
         return FormsNeed(channel=around.channels.to("forms", as_service=True))
@@ -97,15 +101,21 @@ def _forms_of(around: Surroundings) -> FormsNeed | None:
 
 
 def _forms(around: Surroundings) -> Service:
+    from forms.service import FormsService, FormsSettings
+
     return FormsService(load(FormsSettings, around.environment, "FLOWLOOM_FORMS_"), clock=around.clock)
 
 
 def _history(around: Surroundings) -> Service:
+    from history.service import HistoryService, HistorySettings
+
     settings = load(HistorySettings, around.environment, "FLOWLOOM_HISTORY_")
     return HistoryService(settings, _bus_for("history", around), clock=around.clock, registry=around.registry)
 
 
 def _notify(around: Surroundings) -> Service:
+    from notify.service import NotifyService, NotifySettings
+
     return NotifyService(
         load(NotifySettings, around.environment, "FLOWLOOM_NOTIFY_"),
         _bus_for("notify", around),
@@ -125,6 +135,8 @@ def _channel_if_reachable(service: str, around: Surroundings) -> grpc.aio.Channe
 
 
 def _identity(around: Surroundings) -> Service:
+    from identity.service import IdentityService, IdentitySettings
+
     # Tokens live by the computer's time, also where a test moves the engine's.
     settings = load(IdentitySettings, around.environment, "FLOWLOOM_IDENTITY_")
     return IdentityService(settings, invalidate=around.access.forget, registry=around.registry)

@@ -2,11 +2,12 @@
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import replace
 
 from host.access import MeshAccess, shared_settings
-from host.edge import serve_gateway
-from host.embedded import descriptor_set, process_registry
+from host.addresses import addresses_in, channel_target
+from host.needs import check_needs
+from host.process import descriptor_set, process_registry
 from host.services import SERVICES, Hosted, Surroundings
 from mesh.bus.settings import BusSettings, open_bus
 from mesh.cache.settings import CacheSettings
@@ -15,33 +16,21 @@ from mesh.channels import Channels
 from mesh.clock import SystemClock
 from mesh.observation_port import ObservationPort
 from mesh.server import MeshServer, ServerSettings, until_signalled
-from mesh.settings import load, setting
+from mesh.settings import load
 from mesh.telemetry import RpcMetrics
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Addresses:
-    """Where the other services are, from FLOWLOOM_ADDRESS_…; an empty one is not there.
-
-    The gateway takes several, with commas between, and names; it asks all that it finds for their health.
-    """
-
-    engine: str = setting("127.0.0.1:3001", doc="IP address and port of the engine.")
-    identity: str = setting("", doc="IP address and port of identity.")
-    forms: str = setting("", doc="IP address and port of forms.")
-    notify: str = setting("", doc="IP address and port of notify.")
-    history: str = setting("", doc="IP address and port of history.")
-
-    def given(self) -> dict[str, str]:
-        """The addresses by service, those that are not empty."""
-        return {part.name: at for part in fields(self) if (at := getattr(self, part.name))}
-
-
 async def serve(service: str, environment: Mapping[str, str]) -> None:
-    """Run a service until SIGTERM, then drain it. Raises RuntimeError for one that cannot run alone yet."""
+    """Run a service until SIGTERM, then drain it.
+
+    Raises SettingsError for wrong settings and for needs that nobody told, RuntimeError if a part does not start.
+    """
+    check_needs(service, environment)
     if service == "gateway":
-        addresses = load(Addresses, environment, "FLOWLOOM_ADDRESS_").given()
-        await serve_gateway(environment, addresses, descriptor_set(), process_registry())
+        # Only the gateway needs what it knows of Envoy.
+        from host.edge import serve_gateway
+
+        await serve_gateway(environment, addresses_in(environment), descriptor_set(), process_registry())
     else:
         await _serve(service, SERVICES[service], environment)
 
@@ -55,7 +44,7 @@ async def _serve(name: str, hosted: Hosted, environment: Mapping[str, str]) -> N
     server = MeshServer(settings, observe=RpcMetrics(registry), descriptor_set=descriptor_set(), access=access.check)
     channels = Channels(
         local={name: server.local},
-        addresses=load(Addresses, environment, "FLOWLOOM_ADDRESS_").given(),
+        addresses={at: channel_target(at, address) for at, address in addresses_in(environment).items() if at != name},
         credentials=access.credentials,
     )
     access.connect(channels)
@@ -80,7 +69,7 @@ async def _serve(name: str, hosted: Hosted, environment: Mapping[str, str]) -> N
         service.add_to(server.registrar)
         server.readiness.add_probe(name, service.probe)
         await server.start()
-        await observation.start(settings.host)
+        await observation.start(settings.host, settings.observation_port)
         await signalled
         await server.drain()
     finally:

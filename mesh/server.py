@@ -39,6 +39,9 @@ class ServerSettings:
 
     host: str = setting("127.0.0.1", doc="Address to listen on; a loopback one while access is off.")
     port: int = setting(0, doc="Port to listen on; 0 takes a free one.", minimum=0, maximum=65535)
+    observation_port: int = setting(
+        0, doc="Port of /metrics, /live and /ready; 0 takes a free one.", minimum=0, maximum=65535
+    )
     max_receive_message_bytes: int = setting(
         MAX_RECEIVE_MESSAGE_BYTES, doc="The largest request taken; larger ones are RESOURCE_EXHAUSTED.", minimum=1024
     )

@@ -29,6 +29,10 @@ def serve(service: Annotated[Service, typer.Argument(help="Which one.", show_def
 
     try:
         run(service.value)
-    except (RuntimeError, OSError, SettingsError) as failed:
+    except SettingsError as wrong:
+        for problem in wrong.problems:
+            complain("not-started", problem)
+        raise typer.Exit(1) from wrong
+    except (RuntimeError, OSError) as failed:
         complain("not-started", str(failed))
         raise typer.Exit(1) from failed

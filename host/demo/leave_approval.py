@@ -18,7 +18,7 @@ import grpc
 import httpx
 
 from host.demo.mailbox import show_mail_to
-from host.demo.mesh import Mesh, MeshNotStarted, MeshOptions, running_mesh
+from host.demo.mesh import MeshNotStarted, MeshOptions, running_mesh
 from host.demo.people import EMPLOYEE, MANAGER, People, assemble
 from host.demo.rest import DemoFailed, LocalFile, ShownRest
 from host.demo.worker import book_absences
@@ -65,7 +65,7 @@ def run_demo(say: Callable[[str], None] = print) -> bool:
             settings = {"FLOWLOOM_ACCESS_MODE": "enforced", "FLOWLOOM_IDENTITY_ADMIN_PASSWORD": password}
             with running_mesh(Path(folder), MeshOptions(environment=settings)) as mesh:
                 say(f"  REST and gRPC at {mesh.rest}, ready after {time.monotonic() - started:.1f} s")
-                asyncio.run(_told(mesh, password, Path(folder), say))
+                asyncio.run(tell_story(mesh.rest, password, Path(folder) / "data" / "mail", say))
         except (DemoFailed, MeshNotStarted, httpx.HTTPError, grpc.aio.AioRpcError) as failed:
             say(f"\nThe demo failed: {failed}")
             return False
@@ -74,13 +74,18 @@ def run_demo(say: Callable[[str], None] = print) -> bool:
     return True
 
 
-async def _told(mesh: Mesh, password: str, folder: Path, say: Callable[[str], None]) -> None:
-    rest = ShownRest(mesh.rest, say)
+async def tell_story(edge: str, password: str, mail: Path, say: Callable[[str], None] = print) -> None:
+    """Tell the story to a mesh that nobody has told it to yet.
+
+    `edge` is the base URL of REST, where gRPC is too; `password` the administrator's; `mail` the Maildir of notify.
+    Raises DemoFailed where an answer is not as it should be.
+    """
+    rest = ShownRest(edge, say)
     try:
         say("\n1. The administrator logs in and makes the people of this story; privileges go to groups")
         people = await assemble(rest, password, say)
-        worker = asyncio.create_task(book_absences(mesh.rest.removeprefix("http://"), people.worker_token, say))
-        story = asyncio.create_task(_story(people, folder / "data" / "mail", say))
+        worker = asyncio.create_task(book_absences(edge.removeprefix("http://"), people.worker_token, say))
+        story = asyncio.create_task(_story(people, mail, say))
         try:
             # A worker that fails ends the story, which would wait for it in vain.
             await asyncio.wait((worker, story), return_when=asyncio.FIRST_COMPLETED)

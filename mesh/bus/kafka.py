@@ -6,8 +6,9 @@
     ...
     await bus.stop()
 
-Topics that are missing are created, each with its `<topic>.dlq`. While the broker is away, publishing is refused with
-Unavailable, and consumers wait.
+Topics that are missing are created, each with its `<topic>.dlq`: those of the mesh at the start, that of a participant
+of sagas with the first message to it. While the broker is away, publishing is refused with Unavailable, and consumers
+wait.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from typing import Any, Final
 
 from confluent_kafka import KafkaError, KafkaException
@@ -32,7 +33,7 @@ from mesh.bus.message import Message
 from mesh.bus.metrics import ConsumerMetrics
 from mesh.bus.ports import DeadLetterDesk, DeadLetters, GroupSettings, Handler, Subscription
 from mesh.bus.settings import BusSettings
-from mesh.bus.topics import dead_letters_of
+from mesh.bus.topics import SAGA_PREFIX, dead_letters_of
 from mesh.clock import Clock, SystemClock
 from mesh.errors import InvalidArgument, Unavailable
 
@@ -57,6 +58,7 @@ class KafkaBus:
         """Nothing is connected yet. Raises SettingsError for a URL of another kind."""
         self._settings = settings
         self._names = tuple(names)
+        self._made: set[str] = set()
         self._clock = clock or SystemClock()
         self._sender = Sender(settings)
         self._letters = LetterLog(settings, self._names, self._sender)
@@ -90,6 +92,7 @@ class KafkaBus:
         for message in messages:
             self._check(message.topic)
         await self._until_ready()
+        await self._make({message.topic for message in messages}.difference(self._names, self._made))
         prefix = self._settings.topic_prefix
         await self._sender.send([record_of(message, prefix + message.topic) for message in messages])
 
@@ -151,7 +154,7 @@ class KafkaBus:
         while not self._ready.is_set():
             try:
                 if self._settings.create_topics:
-                    await asyncio.to_thread(self._create_topics)
+                    await asyncio.to_thread(self._create_topics, self._names)
                 self._ready.set()
             except KafkaException as failed:
                 _LOGGER.warning("the topics wait for Kafka: %s", failed)
@@ -165,14 +168,25 @@ class KafkaBus:
         except TimeoutError:
             raise Unavailable("broker-away", "expected Kafka to have our topics, found it away") from None
 
-    def _create_topics(self) -> None:
+    async def _make(self, names: Set[str]) -> None:
+        """Create the topics of participants that nobody wrote to before. Raises Unavailable."""
+        if not names:
+            return
+        if self._settings.create_topics:
+            try:
+                await asyncio.to_thread(self._create_topics, sorted(names))
+            except KafkaException as failed:
+                raise Unavailable("broker-away", f"expected Kafka to make our topics, found {failed}") from failed
+        self._made |= names
+
+    def _create_topics(self, names: Sequence[str]) -> None:
         settings = self._settings
         admin = AdminClient(client_config(settings))
         known = admin.list_topics(timeout=_ASK_SECONDS).topics
         size = str(settings.max_message_bytes + 64 * 1024)
         kept = {"retention.ms": str(int(settings.retention_seconds * 1000)), "max.message.bytes": size}
         wanted: list[Any] = []
-        for name in (settings.topic_prefix + name for name in self._names):
+        for name in (settings.topic_prefix + name for name in names):
             wanted.append(NewTopic(name, settings.partitions, settings.replication, config=kept))
             letters = {**_LETTER_COMPACTION, "max.message.bytes": size}
             wanted.append(NewTopic(dead_letters_of(name), 1, settings.replication, config=letters))
@@ -219,6 +233,6 @@ class KafkaBus:
         }
 
     def _check(self, topic: str) -> None:
-        if topic not in self._names:
-            known = ", ".join(self._names)
+        if topic not in self._names and not topic.startswith(SAGA_PREFIX):
+            known = ", ".join((*self._names, f"{SAGA_PREFIX}*"))
             raise InvalidArgument("unknown-topic", f"expected one of the topics {known}, found {topic}", topic=topic)

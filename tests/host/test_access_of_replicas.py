@@ -14,7 +14,7 @@ import pytest
 from flowloom.identity.v1 import access_service_pb2 as ac
 
 from host.access import MeshAccess
-from host.embedded import descriptor_set
+from host.process import descriptor_set
 from mesh.access.settings import AccessSettings
 from mesh.cache.settings import CacheSettings
 from mesh.cache.two_level import Caches

@@ -136,38 +136,37 @@ def _carry_out(turn: Turn, instance: Instance, plan: _Plan, variables: cmd.Varia
     )
     for name, value in variables.items():
         scopes.put(turn, instance, instance.id, name, value)
-    _rearm(turn, instance, target, elements)
+    _rearm(turn, instance, plan)
     for _, node in plan.moves:
         put_token(turn, instance, node)
     for execution in gone:
         close_empty(turn, instance, execution.parent, REASON)
 
 
-def _rearm(turn: Turn, instance: Instance, target: Definition, elements: dict[str, str]) -> None:
+def _rearm(turn: Turn, instance: Instance, plan: _Plan) -> None:
     """Bring waits in line with the new definition: gone ones close, new ones open, equal ones stay as they are."""
+    target = plan.target
     root = lifecycle.root_execution(instance, target.process)
-    _rearm_host(turn, instance, root, target.process, target.process.event_subprocesses_starts(), elements)
+    _rearm_host(turn, instance, root, target.process, target.process.event_subprocesses_starts(), plan)
     for execution in list(instance.executions.values()):
         node = target.nodes[execution.element]
         if execution.is_frame:
             continue
         events = [] if execution.turn is not None else list(node.boundary)
         events += node.event_subprocesses_starts() if execution.scope else []
-        _rearm_host(turn, instance, execution, node, events, elements)
+        _rearm_host(turn, instance, execution, node, events, plan)
         if execution.task:
             _rewrite_task(turn, instance, execution, node)
 
 
-def _rearm_host(
-    turn: Turn, instance: Instance, host: Execution, node: Node, events: list[Node], elements: dict[str, str]
-) -> None:
+def _rearm_host(turn: Turn, instance: Instance, host: Execution, node: Node, events: list[Node], plan: _Plan) -> None:
     wanted = {event.id: event for event in events if event.trigger is not None}
     kept: set[str] = set()
     for wait in list(host.waits):
-        new_id = elements.get(wait.element_id, wait.element_id)
+        new_id = plan.new_id(wait.element_id)
         if new_id == node.id:
             continue
-        if new_id in wanted and new_id == wait.element_id:
+        if new_id == wait.element_id and new_id in wanted and _alike(plan.former.nodes[new_id], wanted[new_id]):
             kept.add(new_id)
         else:
             close(turn, instance, host.id, [wait])
@@ -176,6 +175,11 @@ def _rearm_host(
     for event_id, event in wanted.items():
         if event_id not in kept and event.trigger is not None:
             event.trigger.arm(Here(turn, instance, host, node), event)
+
+
+def _alike(former: Node, new: Node) -> bool:
+    """Whether an event waits for the same as before: same definition, same name, same time as written."""
+    return former.trigger is new.trigger and bool(former.event == new.event)
 
 
 def _rewrite_task(turn: Turn, instance: Instance, execution: Execution, node: Node) -> None:

@@ -1,9 +1,12 @@
 """Changing what runs: moving tokens, migrating, suspending, variables from outside."""
 
+from datetime import timedelta
+
 import pytest
 
 from engine.kernel import commands as cmd
 from engine.kernel.errors import Refused
+from engine.kernel.state import TIMER
 from engine.kernel.values import variables_of
 from tests.engine.kernel.contract import engine_with
 from tests.engine.kernel.harness import MemoryEngine, canceled, state_of, tasks_of
@@ -312,3 +315,32 @@ def test_all_that_move_to_a_join_arrive_there(kind: str) -> None:
 
     engine.check_replay()
     assert tasks_of(engine.trees[tree.root_id]) == ["c"]
+
+
+@pytest.mark.parametrize(
+    ("former", "new", "timers", "names"),
+    [
+        (timer("timeDuration", "PT1H"), timer("timeDuration", "PT1H"), [13], []),
+        (timer("timeDuration", "PT1H"), timer("timeDuration", "PT5H"), [17], []),
+        (timer("timeDuration", "PT1H"), signal("x"), [], ["x"]),
+        (signal("x"), signal("y"), [], ["y"]),
+    ],
+)
+def test_a_boundary_event_that_means_something_else_waits_anew(
+    former: str, new: str, timers: list[int], names: list[str]
+) -> None:
+    def version(definition: str) -> str:
+        content = start() + user_task("u") + boundary("b", "u", definition) + end() + flows("s>u>e b>e")
+        return model(content, root=signals("x", "y"))
+
+    engine = engine_with(version(former))
+    tree = engine.start("p")
+    engine.now += timedelta(minutes=30)
+    engine.deploy(version(new))
+
+    newest = engine.definitions.latest("p", "")
+    engine.run(tree.root_id, cmd.MigrateInstance(instance_id=tree.root_id, definition_id=newest.id))
+
+    engine.check_replay()
+    assert [job.due_at.hour for _, job in engine.jobs(TIMER)] == timers
+    assert [row.name for row in engine.rows[tree.root_id].subscriptions.values()] == names

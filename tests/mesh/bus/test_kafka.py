@@ -17,7 +17,7 @@ from mesh.bus.memory import MemoryDeadLetters
 from mesh.bus.message import Message
 from mesh.bus.ports import DeadLetter
 from mesh.bus.settings import BusSettings, open_bus
-from mesh.bus.topics import dead_letters_of
+from mesh.bus.topics import SAGA_PREFIX, dead_letters_of
 from mesh.errors import InvalidArgument, Unavailable
 from mesh.settings import SettingsError
 from mesh.testing.kafka import Kafka, apache_kafka_is_installed
@@ -112,6 +112,22 @@ async def test_a_broker_that_dies_and_comes_back_loses_nothing(kafka_server: Kaf
 
     in_order = list(dict.fromkeys(seen.of_key("a")))
     assert in_order == ["a-1", "a-2", "a-3", "a-4", "a-5"]
+
+
+async def test_the_topic_of_a_participant_of_sagas_is_made_with_its_first_message(world: KafkaWorld) -> None:
+    asked = replace(message("a", "a-1"), topic=f"{SAGA_PREFIX}payroll")
+    bus, seen = world.process(), Collector()
+
+    await bus.publish([message("a", "a-0"), asked, message("a", "a-2")])
+
+    await bus.subscribe(asked.topic, "payroll", seen, MemoryDeadLetters(), QUICK)
+    await seen.until(1)
+    assert seen.ids == ["a-1"]
+
+
+async def test_a_topic_that_is_nobodys_is_refused(world: KafkaWorld) -> None:
+    with pytest.raises(InvalidArgument, match="expected one of the topics"):
+        await world.process().publish([replace(message("a", "a-1"), topic="flowable.sagas")])
 
 
 async def test_while_the_broker_is_away_publishing_is_refused_and_nothing_is_parked() -> None:
