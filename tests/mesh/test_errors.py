@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import pickle
 from typing import Any
 
@@ -197,6 +198,9 @@ async def test_an_abort_passes_the_guard(guarded: Guarded, kind: str) -> None:
         await stub.one_to_one(text("a"))
 
     assert (failed.value.code(), failed.value.details()) == (grpc.StatusCode.DATA_LOSS, "as it is")
+    async with asyncio.timeout(10):  # the abort answers the caller before it comes back to the guard
+        while not guarded.ended:  # noqa: ASYNC110 - it tells nobody
+            await asyncio.sleep(0)
     assert guarded.ended == [("OneToOne", "DATA_LOSS")]
 
 
