@@ -17,6 +17,7 @@ from engine.kernel.parameters import read_parameters
 from engine.kernel.reading import FLOW_ELEMENT_NAMESPACE, Reader, Source
 from engine.kernel.registry import Registry
 from engine.kernel.retries import is_cycle
+from engine.kernel.state import VARIABLE
 
 NOT_FLOW: Final = frozenset(
     (
@@ -29,6 +30,8 @@ NOT_FLOW: Final = frozenset(
     )
 )  # fmt: skip
 """Children of a process or sub-process that carry no token."""
+VARIABLE_LISTENER: Final = "variableListenerEventDefinition"
+"""An event definition that is an extension of Flowable's."""
 EVENT_TAGS: Final = frozenset(
     ("startEvent", "endEvent", "boundaryEvent", "intermediateCatchEvent", "intermediateThrowEvent")
 )
@@ -103,6 +106,9 @@ class _Compiler:
             nodes=self.nodes,
             flows=self.flows,
             has_inclusive_joins=inclusive,
+            has_variable_listeners=any(
+                n.trigger is not None and n.trigger.name == VARIABLE for n in self.nodes.values()
+            ),
             has_aggregations=any(n.loop is not None and n.loop.aggregations for n in self.nodes.values()),
             documentation=header.documentation,
             category=header.category,
@@ -204,7 +210,8 @@ class _Compiler:
     # --- events ---------------------------------------------------------------------------------------------------
 
     def _read_event(self, source: Source, node: Node, container: Node) -> None:
-        definition = next((c for c in source.children if c.tag.endswith("EventDefinition")), None)
+        found = (*source.children, *source.extensions(VARIABLE_LISTENER))
+        definition = next((c for c in found if c.tag.endswith("EventDefinition")), None)
         node.interrupting = _interrupting(source)
         if definition is None:
             return
