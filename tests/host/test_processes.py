@@ -19,11 +19,20 @@ import pytest
 
 from host.demo.leave_approval import PAYROLL, tell_story
 from mesh.bus.topics import SAGA_PREFIX
-from mesh.testing.kafka import Kafka
+from mesh.testing.kafka import Kafka, apache_kafka_is_installed
 from tests.host.errands import API, AWAY, CLERK, Errands, errands_at, eventually
 from tests.host.processes import LONGEST_SECONDS, PASSWORD, Processes, Served, running_processes, until
 
-pytestmark = [pytest.mark.envoy, pytest.mark.kafka, pytest.mark.mariadb]
+pytestmark = [
+    pytest.mark.envoy,
+    pytest.mark.kafka,
+    pytest.mark.mariadb,
+    pytest.mark.xfail(
+        not apache_kafka_is_installed(),
+        reason="the stand-in neither shares work out among members nor keeps what it acknowledged",
+        run=False,
+    ),
+]
 
 FAST_SECONDS = 15.0
 """What counts as soon for a refusal, on a machine that does much else."""
@@ -183,6 +192,10 @@ async def test_without_the_database_the_answer_is_unavailable_until_it_is_back(
     answers = [await errands.ask("GET", f"{API}/runtime/tasks"), await errands.ask("GET", f"{API}/runtime/tasks")]
     assert [each.status_code for each in answers] == [AWAY, AWAY], [each.text for each in answers]
     assert time.monotonic() - began < FAST_SECONDS
+    # Whoever starts meanwhile waits for it, too.
+    mesh.forms.kill()
+    mesh.forms.start()
+    await asyncio.to_thread(until, lambda: "waiting for the database" in mesh.forms.log(), mesh.forms.log)
     await asyncio.to_thread(mesh.database.start)
 
     await errands.run_some("stored", 5, errands.insist)
