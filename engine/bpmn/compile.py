@@ -32,6 +32,11 @@ NOT_FLOW: Final = frozenset(
 """Children of a process or sub-process that carry no token."""
 VARIABLE_LISTENER: Final = "variableListenerEventDefinition"
 """An event definition that is an extension of Flowable's."""
+REFUSED_EXTENSIONS: Final = {
+    "eventType": "events of a registry",
+    "eventListener": "listeners to the engine's own events",
+}
+"""Extensions without which a model means something else, and what they are."""
 EVENT_TAGS: Final = frozenset(
     ("startEvent", "endEvent", "boundaryEvent", "intermediateCatchEvent", "intermediateThrowEvent")
 )
@@ -123,6 +128,7 @@ class _Compiler:
         if parent is None:
             if not source.id:
                 self.reader.problem(source, "expected the process to have an id, found none")
+            self._check_extensions(source)
             node = Node(source.id, PROCESS, source.attributes.get("name", ""), source.line, source)
             node.data_objects = read_data_objects(source, self.reader)
             node.listeners = read_listeners(source, self.reader, "executionListener", (START, END), START)
@@ -162,6 +168,7 @@ class _Compiler:
         node.parent = container
         node.documentation = source.text_of("documentation")
         self.nodes[source.id] = node
+        self._check_extensions(source)
         node.props = kind.read(source, self.reader)
         extension = source.extension
         node.asynchronous = source.flag("async") or source.flag("asyncBefore")
@@ -185,6 +192,11 @@ class _Compiler:
             node.data_objects = read_data_objects(source, self.reader)
             self._container(source, node)
         return node
+
+    def _check_extensions(self, source: Source) -> None:
+        for tag, what in REFUSED_EXTENSIONS.items():
+            for found in source.extensions(tag):
+                self.reader.problem(found, f"expected no {tag}, for {what} are not supported, found one", source.id)
 
     def _claim(self, source: Source) -> bool:
         if not source.id:
