@@ -85,6 +85,10 @@ class Served:
         assert self._process.poll() is None, f"{self.name} ended with {self._process.returncode}:\n{self.log()}"
         return _get(self.observation_port, "/ready")[0] == HTTPStatus.OK
 
+    def is_waiting(self) -> bool:
+        """Tell whether it has found its database away."""
+        return "waiting for the database" in self.log()
+
     def kill(self) -> None:
         """End it at once, as a crash would."""
         if self._process is not None:
@@ -166,9 +170,16 @@ class Processes:
         return (self.identity, self.forms, *self.engines, self.notify, *self.histories, self.gateway)
 
     def start(self) -> None:
-        """Start all at once, as they come, and return when the edge finds every service."""
+        """Start all at once, before their database and Redis; return when the edge finds every service."""
+        self.database.kill()
+        self.redis.kill()
         for each in self.everybody:
             each.start()
+        for each in self.everybody:
+            if each is not self.gateway:
+                until(each.is_waiting, each.log)
+        self.database.start()
+        self.redis.start()
         for each in self.everybody:
             until(each.is_ready, each.log)
         until(self.is_ready, self.logs)
