@@ -22,8 +22,13 @@ def check_needs(service: str, environment: Mapping[str, str]) -> None:
         raise SettingsError(missing)
 
 
+def database_variable(service: str) -> str:
+    """Return the name of the variable that says where a service keeps its tables."""
+    return f"FLOWLOOM_{service.upper()}_DATABASE_URL"
+
+
 def _missing(service: str, environment: Mapping[str, str]) -> Iterator[str]:
-    database = f"FLOWLOOM_{service.upper()}_DATABASE_URL"
+    database = database_variable(service)
     if service != "gateway" and not environment.get(database):
         yield f"{database}: expected where {service} keeps its tables (mysql://user:password@host/name), found nothing"
     if service in READ_THE_BUS and not environment.get("FLOWLOOM_BUS_URL"):

@@ -20,9 +20,6 @@ from mesh.telemetry import log_as_json
 if TYPE_CHECKING:
     from host.embedded import EmbeddedMesh
 
-# gRPC's fork handlers only print a notice when uvloop starts Envoy.
-os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UpOptions:

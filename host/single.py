@@ -3,12 +3,14 @@
 import asyncio
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 from host.access import MeshAccess, shared_settings
 from host.addresses import addresses_in, channel_target
-from host.needs import check_needs
+from host.needs import check_needs, database_variable
 from host.process import descriptor_set, process_registry
-from host.services import SERVICES, Hosted, Surroundings
+from host.services import SERVICES, Hosted, Service, Surroundings
+from host.waiting import until_database
 from mesh.bus.settings import BusSettings, open_bus
 from mesh.cache.settings import CacheSettings
 from mesh.cache.two_level import Caches
@@ -63,19 +65,27 @@ async def _serve(name: str, hosted: Hosted, environment: Mapping[str, str]) -> N
     )
     signalled = asyncio.ensure_future(until_signalled())
     observation = ObservationPort(registry, server.readiness)
-    await caches.start()
+    # Whoever keeps the process running can see from the beginning that it lives and is not ready.
+    await observation.start(settings.host, settings.observation_port)
+    try:
+        if await until_database(environment[database_variable(name)], signalled):
+            await caches.start()
+            await _until_signalled(name, service, server, signalled)
+    finally:
+        await observation.stop()
+        if broker is not None:
+            await broker.stop()
+        await channels.close()
+        await caches.stop()
+
+
+async def _until_signalled(name: str, service: Service, server: MeshServer, signalled: asyncio.Future[Any]) -> None:
     await service.start()
     try:
         service.add_to(server.registrar)
         server.readiness.add_probe(name, service.probe)
         await server.start()
-        await observation.start(settings.host, settings.observation_port)
         await signalled
         await server.drain()
     finally:
-        await observation.stop()
         await service.stop()
-        if broker is not None:
-            await broker.stop()
-        await channels.close()
-        await caches.stop()

@@ -17,6 +17,7 @@ from engine.kernel.parameters import read_parameters
 from engine.kernel.reading import FLOW_ELEMENT_NAMESPACE, Reader, Source
 from engine.kernel.registry import Registry
 from engine.kernel.retries import is_cycle
+from engine.kernel.state import VARIABLE
 
 NOT_FLOW: Final = frozenset(
     (
@@ -29,6 +30,13 @@ NOT_FLOW: Final = frozenset(
     )
 )  # fmt: skip
 """Children of a process or sub-process that carry no token."""
+VARIABLE_LISTENER: Final = "variableListenerEventDefinition"
+"""An event definition that is an extension of Flowable's."""
+REFUSED_EXTENSIONS: Final = {
+    "eventType": "events of a registry",
+    "eventListener": "listeners to the engine's own events",
+}
+"""Extensions without which a model means something else, and what they are."""
 EVENT_TAGS: Final = frozenset(
     ("startEvent", "endEvent", "boundaryEvent", "intermediateCatchEvent", "intermediateThrowEvent")
 )
@@ -103,6 +111,9 @@ class _Compiler:
             nodes=self.nodes,
             flows=self.flows,
             has_inclusive_joins=inclusive,
+            has_variable_listeners=any(
+                n.trigger is not None and n.trigger.name == VARIABLE for n in self.nodes.values()
+            ),
             has_aggregations=any(n.loop is not None and n.loop.aggregations for n in self.nodes.values()),
             documentation=header.documentation,
             category=header.category,
@@ -117,6 +128,7 @@ class _Compiler:
         if parent is None:
             if not source.id:
                 self.reader.problem(source, "expected the process to have an id, found none")
+            self._check_extensions(source)
             node = Node(source.id, PROCESS, source.attributes.get("name", ""), source.line, source)
             node.data_objects = read_data_objects(source, self.reader)
             node.listeners = read_listeners(source, self.reader, "executionListener", (START, END), START)
@@ -156,6 +168,7 @@ class _Compiler:
         node.parent = container
         node.documentation = source.text_of("documentation")
         self.nodes[source.id] = node
+        self._check_extensions(source)
         node.props = kind.read(source, self.reader)
         extension = source.extension
         node.asynchronous = source.flag("async") or source.flag("asyncBefore")
@@ -179,6 +192,11 @@ class _Compiler:
             node.data_objects = read_data_objects(source, self.reader)
             self._container(source, node)
         return node
+
+    def _check_extensions(self, source: Source) -> None:
+        for tag, what in REFUSED_EXTENSIONS.items():
+            for found in source.extensions(tag):
+                self.reader.problem(found, f"expected no {tag}, for {what} are not supported, found one", source.id)
 
     def _claim(self, source: Source) -> bool:
         if not source.id:
@@ -204,7 +222,8 @@ class _Compiler:
     # --- events ---------------------------------------------------------------------------------------------------
 
     def _read_event(self, source: Source, node: Node, container: Node) -> None:
-        definition = next((c for c in source.children if c.tag.endswith("EventDefinition")), None)
+        found = (*source.children, *source.extensions(VARIABLE_LISTENER))
+        definition = next((c for c in found if c.tag.endswith("EventDefinition")), None)
         node.interrupting = _interrupting(source)
         if definition is None:
             return

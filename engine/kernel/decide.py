@@ -14,6 +14,7 @@ from engine.kernel.expression import ExpressionError
 from engine.kernel.handling import deliveries, instances, jobs, migration, modification, tasks, variables
 from engine.kernel.joins import settle
 from engine.kernel.lifecycle import path_ended
+from engine.kernel.listening import hear
 from engine.kernel.state import Tree
 from engine.kernel.texts import check_texts
 from engine.kernel.turn import Turn, expression_refusal
@@ -53,7 +54,7 @@ def decide(tree: Tree, command: cmd.Command, env: Env) -> Decision:
 
 
 def _work_off(turn: Turn) -> None:
-    """Do the queued steps until none is left, then whatever became possible by that: inclusive joins, overviews."""
+    """Do the queued steps until none is left, then what follows: variable listeners, inclusive joins, overviews."""
     while True:
         while (work := turn.next()) is not None:
             step, arguments, scope_id = work
@@ -61,7 +62,7 @@ def _work_off(turn: Turn) -> None:
             if turn.postponed and scope_id in turn.postponed and not turn.is_pending(scope_id):
                 # A path ended while this step was still to come: had the step nothing to do, the scope is over now.
                 path_ended(turn, turn.postponed.pop(scope_id), scope_id)
-        if not settle(turn):
+        if not hear(turn) and not settle(turn):
             break
     refresh(turn)
 

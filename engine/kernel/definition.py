@@ -286,6 +286,7 @@ class Definition:
     flows: dict[str, Flow]
     has_inclusive_joins: bool
     has_aggregations: bool = False
+    has_variable_listeners: bool = False
     documentation: str = ""
     category: str = ""
     resource_name: str = ""

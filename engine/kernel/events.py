@@ -257,7 +257,7 @@ class JobEnded(Event, frozen=True, kw_only=True, gc=False):
 
 
 class SubscriptionOpened(Event, frozen=True, kw_only=True, gc=False):
-    """`kind`: message, signal or conditional; `configuration`: what the kind needs besides its name."""
+    """`kind`: message, signal, conditional or variable; `configuration`: what the kind needs besides its name."""
 
     subscription_id: str
     execution_id: str

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from engine.kernel.conversion import KINDS
 from engine.kernel.expression import Expression
 from engine.kernel.reading import Reader, Source
 from engine.kernel.values import Variable
@@ -11,13 +12,14 @@ from engine.kernel.values import Variable
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parameter:
-    """One mapping: a source name or expression to a target name or expression."""
+    """One mapping: a source name or expression to a target name or expression; `kind` is a type to convert to."""
 
     source: str = ""
     expression: Expression | None = None
     target: str = ""
     target_expression: Expression | None = None
     transient: bool = False
+    kind: str = ""
 
 
 def read_parameters(found: Iterable[Source], reader: Reader, element: Source) -> tuple[Parameter, ...]:
@@ -35,12 +37,18 @@ def _read(source: Source, reader: Reader, element: Source) -> Parameter:
     target = attributes.get("target", "") or ("" if target_expression is not None else attributes.get("source", ""))
     if not target and target_expression is None:
         reader.problem(source, f"expected the {source.tag} parameter to have a target, found none", element.id)
+    kind = attributes.get("targetType", attributes.get("sourceType", "")).strip()
+    if kind and kind.lower() not in KINDS:
+        expected = ", ".join(KINDS)
+        reader.problem(source, f"expected the type of a parameter to be one of {expected}, found '{kind}'", element.id)
+        kind = ""
     return Parameter(
         source=attributes.get("source", ""),
         expression=reader.expression(element, attributes.get("sourceExpression"), "sourceExpression", element.id),
         target=target,
         target_expression=target_expression,
         transient=attributes.get("transient", "").strip().lower() == "true",
+        kind=kind,
     )
 
 

@@ -14,7 +14,7 @@ import msgspec
 from engine.kernel.values import Value, Variable
 
 TIMER, ASYNC, EXTERNAL, HTTP = "timer", "async", "external", "http"
-MESSAGE, SIGNAL, CONDITIONAL = "message", "signal", "conditional"
+MESSAGE, SIGNAL, CONDITIONAL, VARIABLE = "message", "signal", "conditional", "variable"
 JOB_KINDS = frozenset((TIMER, ASYNC, EXTERNAL, HTTP))
 
 ACTIVE, SUSPENDED, COMPLETED, TERMINATED, FAILED = "active", "suspended", "completed", "terminated", "failed"

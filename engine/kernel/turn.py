@@ -33,6 +33,7 @@ class Turn:
         "ends",
         "env",
         "events",
+        "heard",
         "postponed",
         "touched",
         "transient",
@@ -46,6 +47,7 @@ class Turn:
         self.at = env.now
         self.user_id = user_id
         self.events: list[ev.Event] = []
+        self.heard = 0
         self.ends: dict[str, str] = {}
         self.ended_tasks: dict[str, Task] = {}
         self.postponed: dict[str, Instance] = {}

@@ -10,6 +10,7 @@ import pytest
 from tests.conformance.__main__ import main
 
 CORPUS: Final = Path(__file__).parent / "corpus"
+CASES: Final = len(list(CORPUS.glob("scenarios/*/*.yaml")))
 
 
 def run(capsys: pytest.CaptureFixture[str], corpus: Path, *more: str) -> tuple[int, list[str]]:
@@ -21,7 +22,8 @@ def test_every_case_holds_over_grpc(capsys: pytest.CaptureFixture[str]) -> None:
     status, lines = run(capsys, CORPUS)
 
     assert [line for line in lines if line.startswith("FAIL")] == []
-    assert lines[-1] == "6 passed, 0 failed"
+    assert CASES > 0
+    assert lines[-1] == f"{CASES} passed, 0 failed"
     assert status == 0
 
 
@@ -30,7 +32,7 @@ def test_every_case_holds_over_rest(capsys: pytest.CaptureFixture[str]) -> None:
     status, lines = run(capsys, CORPUS, "--face", "rest")
 
     assert [line for line in lines if line.startswith("FAIL")] == []
-    assert lines[-1] == "6 passed, 0 failed"
+    assert lines[-1] == f"{CASES} passed, 0 failed"
     assert status == 0
 
 
@@ -39,7 +41,7 @@ def test_every_case_holds_on_mariadb(capsys: pytest.CaptureFixture[str]) -> None
     status, lines = run(capsys, CORPUS, "--store", "mysql")
 
     assert [line for line in lines if line.startswith("FAIL")] == []
-    assert lines[-1] == "6 passed, 0 failed"
+    assert lines[-1] == f"{CASES} passed, 0 failed"
     assert status == 0
 
 

@@ -30,14 +30,11 @@ SHARED: Final = {
     "PYTHONPATH": str(CHECKOUT),
     "FLOWLOOM_ACCESS_MODE": "enforced",
     "FLOWLOOM_ACCESS_SERVICE_KEY": "a-secret-that-all-services-of-the-test-share",
-    "FLOWLOOM_SERVER_PROBE_INTERVAL_SECONDS": "0.3",
     # The machine of a test is a loaded one: slow is not away.
     "FLOWLOOM_SERVER_PROBE_TIMEOUT_SECONDS": "5",
     "FLOWLOOM_BUS_PARTITIONS": "2",
     "FLOWLOOM_BUS_SESSION_SECONDS": "6",
-    "FLOWLOOM_GATEWAY_FOLLOW_INTERVAL_SECONDS": "0.3",
     "FLOWLOOM_GATEWAY_FOLLOW_TIMEOUT_SECONDS": "5",
-    "FLOWLOOM_GATEWAY_LIMITS_HEALTH_INTERVAL_SECONDS": "0.3",
     "FLOWLOOM_GATEWAY_LIMITS_HEALTH_TIMEOUT_SECONDS": "5",
     "FLOWLOOM_IDENTITY_PASSWORDS_MEMORY_KIB": "64",
     # One login lasts for the whole run.
@@ -84,6 +81,10 @@ class Served:
         assert self._process is not None
         assert self._process.poll() is None, f"{self.name} ended with {self._process.returncode}:\n{self.log()}"
         return _get(self.observation_port, "/ready")[0] == HTTPStatus.OK
+
+    def is_waiting(self) -> bool:
+        """Tell whether it has found its database away."""
+        return "waiting for the database" in self.log()
 
     def kill(self) -> None:
         """End it at once, as a crash would."""
@@ -166,9 +167,16 @@ class Processes:
         return (self.identity, self.forms, *self.engines, self.notify, *self.histories, self.gateway)
 
     def start(self) -> None:
-        """Start all at once, as they come, and return when the edge finds every service."""
+        """Start all at once, before their database and Redis; return when the edge finds every service."""
+        self.database.kill()
+        self.redis.kill()
         for each in self.everybody:
             each.start()
+        for each in self.everybody:
+            if each is not self.gateway:
+                until(each.is_waiting, each.log)
+        self.database.start()
+        self.redis.start()
         for each in self.everybody:
             until(each.is_ready, each.log)
         until(self.is_ready, self.logs)

@@ -1,7 +1,7 @@
 """All services as processes of their own on real servers: the story, replicas, and the loss of each part.
 
-The tests share one mesh and go in order; each loses something, works meanwhile as far as one can, gets it back, and
-works again.
+Services start before their database. The tests share one mesh and go in order; each loses something, works meanwhile as
+far as one can, gets it back, and works again.
 """
 
 from __future__ import annotations
@@ -19,11 +19,20 @@ import pytest
 
 from host.demo.leave_approval import PAYROLL, tell_story
 from mesh.bus.topics import SAGA_PREFIX
-from mesh.testing.kafka import Kafka
+from mesh.testing.kafka import Kafka, apache_kafka_is_installed
 from tests.host.errands import API, AWAY, CLERK, Errands, errands_at, eventually
 from tests.host.processes import LONGEST_SECONDS, PASSWORD, Processes, Served, running_processes, until
 
-pytestmark = [pytest.mark.envoy, pytest.mark.kafka, pytest.mark.mariadb]
+pytestmark = [
+    pytest.mark.envoy,
+    pytest.mark.kafka,
+    pytest.mark.mariadb,
+    pytest.mark.xfail(
+        not apache_kafka_is_installed(),
+        reason="the stand-in neither shares work out among members nor keeps what it acknowledged",
+        run=False,
+    ),
+]
 
 FAST_SECONDS = 15.0
 """What counts as soon for a refusal, on a machine that does much else."""

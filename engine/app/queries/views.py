@@ -169,7 +169,10 @@ class ActivityInstanceView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class EventSubscriptionView(msgspec.Struct, frozen=True, kw_only=True):
-    """What waits for an event. `event_type`: message, signal, conditional. That of a start event has no execution."""
+    """What waits for an event. `event_type`: message, signal, conditional, variable.
+
+    That of a start event has no execution.
+    """
 
     id: str
     event_type: str

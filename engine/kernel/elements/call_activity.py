@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from engine.kernel import instances, scopes
+from engine.kernel.conversion import converted
 from engine.kernel.definition import Definition, ElementKind, Family, Node, Wake
 from engine.kernel.errors import MissingDefinition, failed
 from engine.kernel.expression import Expression, ExpressionError
@@ -157,7 +158,17 @@ def _input_target(here: Here, parameter: Parameter) -> str:
 
 
 def _source(turn: Turn, instance: Instance, parameter: Parameter, here: Here | None = None) -> Any:
-    """The value of a mapping's source; an unknown plain name gives null (Flowable)."""
+    """The value of a mapping's source, of the type that it names; an unknown plain name gives null (Flowable)."""
+    value = _value(turn, instance, parameter, here)
+    if not parameter.kind:
+        return value
+    try:
+        return converted(parameter.kind, value, turn.at)
+    except ValueError as error:
+        raise failed("bad-conversion", f"parameter '{parameter.source or parameter.target}': {error}") from error
+
+
+def _value(turn: Turn, instance: Instance, parameter: Parameter, here: Here | None) -> Any:
     execution = here.execution if here is not None else None
     if parameter.expression is not None:
         try:

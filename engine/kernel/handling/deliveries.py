@@ -6,7 +6,7 @@ from engine.kernel.definition import Wake
 from engine.kernel.errors import failed, not_found
 from engine.kernel.handling.targets import execution_of, instance_of, require_active
 from engine.kernel.here import Here
-from engine.kernel.state import CONDITIONAL, MESSAGE, SIGNAL, Execution, Instance, Wait
+from engine.kernel.state import CONDITIONAL, MESSAGE, SIGNAL, VARIABLE, Execution, Instance, Wait
 from engine.kernel.turn import Turn
 from engine.kernel.values import Value, Variable
 
@@ -19,7 +19,7 @@ def trigger(turn: Turn, command: cmd.TriggerExecution) -> None:
     require_active(instance)
     node = turn.node_of(instance, execution) if execution.id != instance.id else None
     wait = next((w for w in execution.waits if node is not None and w.element_id == node.id), None)
-    if node is None or wait is None or wait.kind not in (TRIGGER, "timer", MESSAGE, SIGNAL, CONDITIONAL):
+    if node is None or wait is None or wait.kind not in (TRIGGER, "timer", MESSAGE, SIGNAL, CONDITIONAL, VARIABLE):
         raise failed(
             "not-waiting",
             f"expected execution {execution.id} to wait for a trigger, found it at "

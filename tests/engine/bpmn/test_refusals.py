@@ -124,6 +124,14 @@ BAD = {
         model('<dataObject id="d" itemSubjectRef="xsd:int"/>', start(), end(), flows("s>e")),
         "element 'd': expected the data object to have a name",
     ),
+    "an event of a registry": (
+        model(start(inner="<extensionElements><flowable:eventType>x</flowable:eventType></extensionElements>")),
+        "element 's': expected no eventType",
+    ),
+    "a listener to the engine": (
+        model('<extensionElements><flowable:eventListener class="org.example.L"/></extensionElements>', start()),
+        "element 'p': expected no eventListener",
+    ),
     "an unknown message": (
         model(start(), catch("c", message("m")), flows("s>c")),
         "expected messageRef to name a message",

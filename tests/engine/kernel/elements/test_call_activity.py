@@ -1,5 +1,7 @@
 """Tests of call activity elements."""
 
+from datetime import UTC, datetime
+
 import pytest
 
 from engine.kernel import commands as cmd
@@ -7,7 +9,7 @@ from engine.kernel.errors import Refused
 from engine.kernel.state import Tree
 from tests.engine.kernel.contract import WaitingContract, engine_with
 from tests.engine.kernel.harness import MemoryEngine, state_of, tasks_of
-from tests.engine.kernel.models import document, end, flows, process, start, user_task
+from tests.engine.kernel.models import document, end, flows, model, process, start, user_task
 
 
 class TestCallActivity(WaitingContract):
@@ -82,3 +84,49 @@ def test_an_asynchronous_completion_is_a_job_of_the_caller() -> None:
 
     engine.check_replay()
     assert state_of(engine.trees[tree.root_id]) == "completed"
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "expected"),
+    [
+        ("string", 42, ("string", "42")),
+        ("string", True, ("string", "true")),
+        ("integer", "123", ("integer", 123)),
+        ("integer", 3.14, ("integer", 3)),
+        ("long", 42, ("long", 42)),
+        ("double", "2.5", ("double", 2.5)),
+        ("double", 42, ("double", 42.0)),
+        ("boolean", "true", ("boolean", True)),
+        ("date", "2025-06-15T10:30:00Z", ("date", datetime(2025, 6, 15, 10, 30, tzinfo=UTC))),
+        ("date", "P10D", ("date", datetime(2026, 1, 11, 12, 0, tzinfo=UTC))),
+        ("localDate", "2025-06-15T10:30:00Z", ("date", datetime(2025, 6, 15, tzinfo=UTC))),
+        ("json", '{"name": "x"}', ("json", {"name": "x"})),
+        ("array", "[1, 2]", ("json", [1, 2])),
+        ("integer", None, ("null", None)),
+    ],
+)
+def test_mappings_convert_to_the_type_that_they_name(kind: str, value: object, expected: tuple[str, object]) -> None:
+    called = document(process(start(), user_task("a"), end(), flows("s>a>e"), key="called"))
+    mapped = f'<flowable:in source="v" target="in" targetType="{kind}"/>'
+    mapped += f'<flowable:out source="v" target="out" sourceType="{kind}"/>'
+    call = f'<callActivity id="c" calledElement="called"><extensionElements>{mapped}</extensionElements></callActivity>'
+    engine = engine_with(called, model(start(), call, user_task("z"), end(), flows("s>c>z>e")))
+    tree = engine.start("p", {"v": value})
+
+    (inner,) = (i for i in tree.instances if i != tree.root_id)
+    given = tree.variables[inner]["in"]
+    engine.complete(tree, "a", {"v": value})
+
+    assert (given.type, given.value) == expected
+    out = engine.trees[tree.root_id].variables[tree.root_id]["out"]
+    assert (out.type, out.value) == expected
+
+
+def test_what_cannot_be_converted_refuses_the_call() -> None:
+    called = document(process(start(), end(), flows("s>e"), key="called"))
+    mapped = '<extensionElements><flowable:in source="v" target="n" targetType="integer"/></extensionElements>'
+    call = f'<callActivity id="c" calledElement="called">{mapped}</callActivity>'
+    engine = engine_with(called, model(start(), call, end(), flows("s>c>e")))
+
+    with pytest.raises(Refused, match="parameter 'v': expected a value that becomes integer, found 'many'"):
+        engine.start("p", {"v": "many"})
