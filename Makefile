@@ -50,7 +50,7 @@ servers: ## Install the real servers that the tests need (as root, with apt)
 .PHONY: test
 test: $(STAMP) servers ## Install what the tests need, real MariaDB, Redis and Kafka included, and run every test
 	@echo "==> running the tests, $(WORKERS) files at a time"
-	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 .PHONY: check
 check: $(STAMP) ## Format, lint, strict types, import contracts, contract lint, generated files, migrations
