@@ -1,5 +1,6 @@
 """What holds for every test run: a test that did not run is named, and with CI=true that is a failure."""
 
+import logging
 import os
 from collections.abc import Iterator
 
@@ -17,6 +18,21 @@ def kafka_server() -> Iterator[Kafka]:
         pytest.skip("no Kafka here: run 'make servers'")
     with running_kafka() as server:
         yield server
+
+
+@pytest.fixture(autouse=True)
+def log_of_ones_own() -> Iterator[None]:
+    """What a test does to the log of the process, such as to send it to a stream that ends with the test, ends too."""
+    root = logging.getLogger()
+    handlers, level = tuple(root.handlers), root.level
+    yield
+    for handler in tuple(root.handlers):
+        if handler not in handlers:
+            root.removeHandler(handler)
+    for handler in handlers:
+        if handler not in root.handlers:
+            root.addHandler(handler)
+    root.setLevel(level)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -73,6 +73,10 @@ class Replica:
         found = await self.tasks.ListTasks(ts.ListTasksRequest(assignee=who, size=100))
         return [task.id for task in found.data]
 
+    def has_told_redis(self) -> bool:
+        remote = self.caches._remote
+        return remote is not None and not remote._pending
+
     def answered_by(self, level: str) -> int:
         return int(getattr(self.caches._caches["open-tasks"], level))
 
@@ -132,6 +136,7 @@ async def test_an_inbox_is_cached_for_all_replicas_until_it_changes_anywhere(rep
     one, two = replicas
     await one.deploy("first")
     await one.start("kermit")
+    await until(one.has_told_redis)  # before that, whoever changed something does not ask Redis about it
     inbox = await one.inbox("kermit")
     assert await two.inbox("kermit") == inbox
     assert await two.inbox("kermit") == inbox
