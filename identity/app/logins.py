@@ -81,8 +81,9 @@ class Logins:
 
     async def _together(self, user_id: str, password: str, address: str) -> tuple[User, bool]:
         """Callers with one and the same pair share one proof: a crowd with a right password is no attack."""
-        if not user_id or not password:
-            raise refused("user_id", "expected a user id and a password, found one of them empty")
+        for field, value in (("user_id", user_id), ("password", password)):
+            if not value:
+                raise refused(field, f"expected a user id and a password, found '{field}' empty")
         pair = f"{len(user_id)} {user_id} {password} {address}".encode(errors="surrogatepass")
         key = hmac.new(self._key, pair, hashlib.sha256).digest()
         proof = self._under_way.get(key)

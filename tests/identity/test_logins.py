@@ -20,6 +20,21 @@ BAD = ("UNAUTHENTICATED", "bad-credentials")
 WAIT = ("RESOURCE_EXHAUSTED", "too-many-attempts")
 
 
+@pytest.mark.parametrize(
+    ("user_id", "password", "field"), [("anna", "", "password"), ("", "secret", "user_id"), ("", "", "user_id")]
+)
+async def test_a_login_without_one_of_its_two_parts_names_the_one_that_lacks(
+    world: World, user_id: str, password: str, field: str
+) -> None:
+    with pytest.raises(grpc.aio.AioRpcError) as raised:
+        await world.login(user_id, password)
+    refusal = refusal_in(raised.value)
+
+    assert refusal is not None
+    assert refusal.message == f"expected a user id and a password, found '{field}' empty"
+    assert [violation.field for violation in refusal.violations] == [field]
+
+
 async def wait_seconds(world: World, user_id: str, password: str = "wrong", address: str = "") -> float:
     """How long a refused login has to wait; 0 if it was only wrong."""
     with pytest.raises(grpc.aio.AioRpcError) as raised:
