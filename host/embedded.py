@@ -4,7 +4,6 @@ Nothing in a service's code knows that it runs here: each gets its settings, a c
 """
 
 import asyncio
-import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -32,6 +31,7 @@ from mesh.cache.two_level import Caches
 from mesh.channels import Channels
 from mesh.clock import Clock, ManualClock, SystemClock
 from mesh.observation_port import ObservationPort
+from mesh.ports import free_port
 from mesh.server import MeshServer, ServerSettings
 from mesh.settings import load
 from mesh.telemetry import RpcMetrics
@@ -219,14 +219,6 @@ def _gateway_settings(options: MeshOptions, environment: Mapping[str, str]) -> G
     return replace(
         settings,
         address=options.address,
-        port=options.port or _free_port(options.address),
+        port=options.port or free_port(options.address),
         config_directory=str(options.data_directory / "edge"),
     )
-
-
-def _free_port(address: str) -> int:
-    """A port that is free now. Envoy's listener needs a number; whoever takes it first makes the start fail loudly."""
-    with socket.socket() as probe:
-        probe.bind((address, 0))
-        port: int = probe.getsockname()[1]
-        return port

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from mesh.testing.daemon import Daemon
+from mesh.testing.ports import free_port
 
 START_SECONDS: Final = 60.0
 
@@ -18,9 +19,7 @@ START_SECONDS: Final = 60.0
 @contextlib.contextmanager
 def running_s3() -> Iterator[str]:
     """Start the storage and give its URL; any key opens it. It keeps nothing beyond its end."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
 
     def answers() -> bool:
         with socket.socket() as asked:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import socket
 import sys
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -17,6 +16,7 @@ import pytest_asyncio
 from google.protobuf import json_format
 from google.protobuf.message import Message
 
+from mesh.testing.ports import free_port
 from tests.contract.described import DESCRIPTORS, VARIABLE, Binding, Rpc, message_class, rpcs
 
 pytestmark = [pytest.mark.envoy, pytest.mark.asyncio(loop_scope="module")]
@@ -63,13 +63,6 @@ class Recorder(grpc.GenericRpcHandler):
             request_deserializer=request.FromString,
             response_serializer=lambda message: message.SerializeToString(),
         )
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def address(port: int) -> dict[str, Any]:
