@@ -37,7 +37,8 @@ async def show_mail_to(address: str, folder: Path, say: Callable[[str], None]) -
 
 
 def _mail_to(address: str, folder: Path) -> EmailMessage | None:
-    if not folder.is_dir():
+    # Whoever makes a Maildir makes this folder last.
+    if not (folder / "new").is_dir():
         return None
     box = mailbox.Maildir(folder, create=False)
     for key in box.iterkeys():

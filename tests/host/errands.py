@@ -166,7 +166,7 @@ class Errands:
 
     def mails(self) -> Counter[str]:
         """How many mails there are, by subject."""
-        if not self._mesh.mail.is_dir():
+        if not (self._mesh.mail / "new").is_dir():
             return Counter()
         return Counter(str(mail["Subject"]) for mail in mailbox.Maildir(self._mesh.mail, create=False))
 
@@ -180,6 +180,7 @@ async def errands_at(mesh: Processes) -> AsyncIterator[Errands]:
         if not found.headers:
             assert await found.log_in() == httpx.codes.OK
             mesh.headers = found.headers
+            await found.deploy()
         yield found
 
 

@@ -82,6 +82,11 @@ class Served:
         assert self._process.poll() is None, f"{self.name} ended with {self._process.returncode}:\n{self.log()}"
         return _get(self.observation_port, "/ready")[0] == HTTPStatus.OK
 
+    @property
+    def is_running(self) -> bool:
+        """Tell whether there is a process."""
+        return self._process is not None and self._process.poll() is None
+
     def is_waiting(self) -> bool:
         """Tell whether it has found its database away."""
         return "waiting for the database" in self.log()
@@ -180,6 +185,17 @@ class Processes:
         for each in self.everybody:
             until(each.is_ready, each.log)
         until(self.is_ready, self.logs)
+
+    def heal(self) -> None:
+        """Start again whatever was lost and not brought back; return when all of it is ready."""
+        for server in (self.database, self.redis, self.kafka):
+            if not server.running:
+                server.start()
+        lost = [each for each in self.everybody if not each.is_running]
+        for each in lost:
+            each.start()
+        for each in lost:
+            until(each.is_ready, each.log)
 
     def is_ready(self) -> bool:
         return _get(self.edge_port, "/ready")[0] == HTTPStatus.OK

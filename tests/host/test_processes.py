@@ -50,6 +50,8 @@ def mesh(tmp_path_factory: pytest.TempPathFactory, kafka_server: Kafka) -> Itera
 async def errands(mesh: Processes) -> AsyncIterator[Errands]:
     async with errands_at(mesh) as found:
         yield found
+    # One that failed half-way must not take the others with it.
+    await asyncio.to_thread(mesh.heal)
 
 
 async def back(*services: Served) -> None:
@@ -60,14 +62,13 @@ async def back(*services: Served) -> None:
         await asyncio.to_thread(until, each.is_ready, each.log)
 
 
-async def test_the_story_of_the_demo_runs_to_its_end(mesh: Processes, errands: Errands) -> None:
+async def test_the_story_of_the_demo_runs_to_its_end(mesh: Processes) -> None:
     told: list[str] = []
 
     await tell_story(mesh.edge, PASSWORD, mesh.mail, told.append)
 
     assert any("leaveGranted" in line for line in told)
     until(lambda: mesh.messages_on(f"{SAGA_PREFIX}{PAYROLL}") == 1, mesh.logs)
-    await errands.deploy()
 
 
 async def test_replicas_share_the_work(mesh: Processes, errands: Errands) -> None:

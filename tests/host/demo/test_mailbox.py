@@ -34,8 +34,13 @@ async def test_the_head_and_the_beginning_of_the_text_are_shown(tmp_path: Path) 
     assert printed[3:] == [f"      | line {n}" for n in range(demo.SHOWN_LINES)]
 
 
-async def test_a_mail_that_does_not_come_fails_the_demo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("made_so_far", [(), ("mail",), ("mail", "mail/cur", "mail/tmp")])
+async def test_a_mail_that_does_not_come_fails_the_demo(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, made_so_far: tuple[str, ...]
+) -> None:
     monkeypatch.setattr(demo, "WAIT_SECONDS", 0.01)
+    for folder in made_so_far:
+        (tmp_path / folder).mkdir()
 
     with pytest.raises(DemoFailed, match="a mail to maria"):
-        await demo.show_mail_to("maria@example.org", tmp_path / "none", lambda _: None)
+        await demo.show_mail_to("maria@example.org", tmp_path / "mail", lambda _: None)
