@@ -64,12 +64,15 @@ class GuardedServer(grpc.aio.Server):
         `access` is asked before each call; without it everybody may do everything.
         """
         self._targets = tuple(targets)
+        self._methods = _Methods()
         self._observe = observe
         self._new_incident = new_incident or IdSource().root
         self._access = access or OpenAccess()
         self.gate = Gate()
         self.services: list[str] = []
         """Full names of the registered services, in order."""
+        for target in self._targets:
+            target.add_generic_rpc_handlers((self._methods,))
 
     def add_generic_rpc_handlers(self, generic_rpc_handlers: Iterable[grpc.GenericRpcHandler]) -> None:
         """Register handlers that look methods up by themselves. Raises AccessUndeclared as `access` says."""
@@ -85,9 +88,9 @@ class GuardedServer(grpc.aio.Server):
     def add_registered_method_handlers(self, service_name: str, method_handlers: Mapping[str, Handler]) -> None:
         """Register the methods of one service. Raises AccessUndeclared as `access` says."""
         self.services.append(service_name)
-        guarded = {name: self._guard(f"/{service_name}/{name}", handler) for name, handler in method_handlers.items()}
-        for target in self._targets:
-            target.add_registered_method_handlers(service_name, guarded)
+        for name, handler in method_handlers.items():
+            method = f"/{service_name}/{name}"
+            self._methods.add(method, self._guard(method, handler))
 
     def add_insecure_port(self, address: str) -> int:
         """Refuse: ports belong to the targets."""
@@ -165,6 +168,23 @@ def _unreadable(request: _Unreadable) -> InvalidArgument:
     if "MaxDepth" in why:
         why = "it is nested deeper than 100 messages (limit: message_depth; a JSON value takes two for each level)"
     return InvalidArgument("malformed-request", f"expected a request that can be read, found that {why}")
+
+
+class _Methods(grpc.GenericRpcHandler):
+    """All registered methods behind one look-up.
+
+    They are not registered with gRPC itself: `grpc.aio` waits for the next call of each method that it knows with
+    `asyncio.wait`, and so walks through all of them for every call that comes (hundreds, in a process of all services).
+    """
+
+    def __init__(self) -> None:
+        self._handlers: dict[str, Handler] = {}
+
+    def add(self, method: str, handler: Handler) -> None:
+        self._handlers[method] = handler
+
+    def service(self, handler_call_details: grpc.HandlerCallDetails) -> Handler | None:
+        return self._handlers.get(handler_call_details.method)
 
 
 class _GuardedGeneric(grpc.GenericRpcHandler):
