@@ -108,7 +108,7 @@ class Queries:
     def __init__(self, database: Database) -> None:
         self._database = database
         if database.is_sqlite:
-            event.listen(database.engine, "connect", _teach_lower)
+            event.listen(database.reader, "connect", _teach_lower)
 
     async def instance(self, instance_id: str, scope: Scope) -> ProcessInstance | None:
         """One instance, or None."""

@@ -78,7 +78,8 @@ class Database:
         return self.hook
 
     def close(self) -> None:
-        """Close what the engine keeps open; writers are closed by whoever opened them."""
+        """Close what the engines keep open; writers are closed by whoever opened them."""
+        self.reader.dispose()
         self.engine.dispose()
 
 
@@ -93,27 +94,42 @@ def open_database(settings: DatabaseSettings) -> Database:
             raise ValueError(
                 "expected an SQLite database in a file, found one in memory: its connections could not share it"
             )
-        engine = create_engine(
-            url,
-            pool_size=settings.readers,
-            max_overflow=settings.readers,
-            connect_args={"timeout": settings.busy_seconds},
-        )
-        event.listen(engine, "connect", _prepare_sqlite(_pragmas(settings)))
+        opened = _sqlite_engine(url, settings), _sqlite_engine(url, settings, isolation_level="AUTOCOMMIT")
     elif url.get_backend_name() in ("mysql", "mariadb"):
         url = url.set(drivername=f"{url.get_backend_name()}+pymysql")
-        engine = create_engine(
-            url,
-            isolation_level="READ COMMITTED",
-            pool_size=settings.readers,
-            max_overflow=settings.readers,
-            pool_pre_ping=True,
-            pool_recycle=600,
-            connect_args=_mysql_arguments(settings),
+        opened = (
+            _mysql_engine(url, settings, isolation_level="READ COMMITTED"),
+            # A pool of its own: a connection that changed between the two ways of committing would cost each query five
+            # more round trips, to set it and to set it back.
+            _mysql_engine(url, settings, isolation_level="AUTOCOMMIT", skip_autocommit_rollback=True),
         )
     else:
         raise ValueError(f"expected a mysql, mariadb or sqlite URL, found {url.get_backend_name()}")
-    return Database(settings, engine, engine.execution_options(isolation_level="AUTOCOMMIT"))
+    return Database(settings, *opened)
+
+
+def _sqlite_engine(url: URL, settings: DatabaseSettings, **options: Any) -> Engine:
+    engine = create_engine(
+        url,
+        pool_size=settings.readers,
+        max_overflow=settings.readers,
+        connect_args={"timeout": settings.busy_seconds},
+        **options,
+    )
+    event.listen(engine, "connect", _prepare_sqlite(_pragmas(settings)))
+    return engine
+
+
+def _mysql_engine(url: URL, settings: DatabaseSettings, **options: Any) -> Engine:
+    return create_engine(
+        url,
+        pool_size=settings.readers,
+        max_overflow=settings.readers,
+        pool_pre_ping=True,
+        pool_recycle=600,
+        connect_args=_mysql_arguments(settings),
+        **options,
+    )
 
 
 def _pragmas(settings: DatabaseSettings) -> list[str]:

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import event, insert, text
+from sqlalchemy import insert, text
 
 from forms.app.filters import DefinitionFilter, DeploymentFilter, InstanceFilter
 from forms.app.ports import Unit
@@ -17,6 +17,7 @@ from forms.storage.queries import SqlQueries
 from forms.storage.store import SqlStore
 from mesh.db.database import Database, DatabaseSettings, open_database
 from mesh.paging import Page
+from mesh.testing.statements import note_statements
 
 ROWS = 2000
 RARE = "v-7"
@@ -165,9 +166,9 @@ class Plans:
         self.seen: list[tuple[str, Any]] = []
         self._database = database
         self._explaining = False
-        event.listen(database.engine, "before_cursor_execute", self._note)
+        note_statements(database, self._note)
 
-    def _note(self, _c: Any, _cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
+    def _note(self, statement: str, parameters: Any) -> None:
         if not self._explaining and "form_" in statement:
             self.seen.append((statement, parameters))
 

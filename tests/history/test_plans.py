@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import event, insert, text
+from sqlalchemy import insert, text
 
 from history.app.archiving import ArchiveFilter
 from history.app.logs import DetailFilter, TaskLogFilter
@@ -26,6 +26,7 @@ from history.storage.store import Store
 from mesh.clock import SystemClock
 from mesh.db.database import Database, DatabaseSettings, open_database
 from mesh.paging import Page
+from mesh.testing.statements import note_statements
 from tests.engine.kernel.harness import BEGINNING
 
 ROWS = 3000
@@ -359,9 +360,9 @@ class Plans:
         self.seen: list[tuple[str, Any]] = []
         self._database = database
         self._explaining = False
-        event.listen(database.engine, "before_cursor_execute", self._note)
+        note_statements(database, self._note)
 
-    def _note(self, _c: Any, _cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
+    def _note(self, statement: str, parameters: Any) -> None:
         if not self._explaining and any(name in statement for name in OURS):
             self.seen.append((statement, parameters))
 

@@ -8,11 +8,11 @@ import grpc
 import pytest
 from flowloom.identity.v1 import access_service_pb2 as access_pb
 from flowloom.identity.v1 import identity_service_pb2 as pb
-from sqlalchemy import event
 
 from identity.settings import PasswordSettings, ThrottleSettings
 from mesh.errors import ResourceExhausted
 from mesh.rpc_errors import refusal_in
+from mesh.testing.statements import note_statements
 from tests.identity.conftest import Refused
 from tests.identity.worlds import PASSWORD, World, as_user
 
@@ -84,7 +84,7 @@ async def test_an_unknown_user_costs_as_many_hashes_and_statements_as_a_wrong_pa
     await world.user("off", disabled=True)
     passwords = world.service.passwords
     statements: list[str] = []
-    event.listen(world.service._database.engine, "after_cursor_execute", lambda *told: statements.append(told[2]))
+    note_statements(world.service._database, lambda text, _: statements.append(text))
     costs = []
 
     for user_id, password in (("anna", "wrong"), ("nobody", "wrong"), ("off", PASSWORD), ("anna", "x" * 5000)):

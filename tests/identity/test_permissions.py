@@ -6,11 +6,12 @@ from typing import Any
 import pytest
 from flowloom.identity.v1 import access_service_pb2 as access_pb
 from flowloom.identity.v1 import identity_service_pb2 as pb
-from sqlalchemy import event, func, select
+from sqlalchemy import func, select
 
 from identity.model.permissions import Permissions, has, is_name, missing
 from identity.storage import tables
 from mesh.errors import Unavailable
+from mesh.testing.statements import note_statements
 from tests.identity.conftest import Refused
 from tests.identity.worlds import World, as_user
 
@@ -178,7 +179,7 @@ async def test_permissions_are_read_with_as_many_statements_whatever_somebody_ha
         await world.group(f"group-{n}", "rich")
         await world.privilege(f"engine.thing-{n}.read", groups=[f"group-{n}"], users=["rich"])
     statements: list[str] = []
-    event.listen(world.service._database.engine, "after_cursor_execute", lambda *told: statements.append(told[2]))
+    note_statements(world.service._database, lambda text, _: statements.append(text))
     counts = []
 
     for user_id in ("poor", "rich"):

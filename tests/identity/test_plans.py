@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import Boolean, Integer, LargeBinary, event, insert, text
+from sqlalchemy import Boolean, Integer, LargeBinary, insert, text
 
 from identity.app.lists import ApiTokenFilter, GroupFilter, PrivilegeFilter, Scope, TenantFilter, UserFilter
 from identity.model.people import Membership
@@ -16,6 +16,7 @@ from identity.storage.transactions import SqlWork
 from mesh.db.database import Database, DatabaseSettings, open_database
 from mesh.db.types import UtcDateTime
 from mesh.paging import Page
+from mesh.testing.statements import note_statements
 from tests.identity.worlds import BEGINNING
 
 ROWS = 2000
@@ -188,7 +189,7 @@ class Plans:
         self.seen: list[tuple[str, Any]] = []
         self._database = database
         self._explaining = False
-        event.listen(database.engine, "before_cursor_execute", self._note)
+        note_statements(database, self._note)
 
     async def bad(self, asked: dict[str, Callable[[], Any]]) -> dict[str, list[str]]:
         """What reads a whole table, by name."""
@@ -202,7 +203,7 @@ class Plans:
                 found[name] = scans
         return found
 
-    def _note(self, _c: Any, _cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
+    def _note(self, statement: str, parameters: Any) -> None:
         if not self._explaining and "identity_" in statement and not statement.startswith("INSERT"):
             self.seen.append((statement, parameters))
 

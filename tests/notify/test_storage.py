@@ -7,11 +7,12 @@ from typing import Any
 
 import msgspec
 import pytest
-from sqlalchemy import event, insert, text
+from sqlalchemy import insert, text
 
 from mesh.clock import ManualClock
 from mesh.db.database import Database, DatabaseSettings, open_database
 from mesh.paging import Page
+from mesh.testing.statements import note_statements
 from notify.app.notifications import DeliveryFilter
 from notify.app.sending import Outcome
 from notify.app.templates import TemplateFilter
@@ -97,9 +98,9 @@ class Plans:
         self.seen: list[tuple[str, Any]] = []
         self._database = database
         self._explaining = False
-        event.listen(database.engine, "before_cursor_execute", self._note)
+        note_statements(database, self._note)
 
-    def _note(self, _c: Any, _cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
+    def _note(self, statement: str, parameters: Any) -> None:
         if not self._explaining and statement.startswith("SELECT"):
             self.seen.append((statement, parameters))
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import event, update
+from sqlalchemy import update
 
 from engine.app.definition_changes import ChangeState
 from engine.app.definitions import DefinitionCache, DefinitionCacheLimits, StartTarget
@@ -13,6 +13,7 @@ from engine.app.unit_of_work import DefinitionSource
 from engine.kernel.definition import Definition
 from engine.kernel.errors import MissingDefinition, Refused
 from engine.storage import tables
+from mesh.testing.statements import note_statements
 from tests.engine.app.repositories import (
     REGISTRY,
     World,
@@ -232,11 +233,11 @@ async def test_a_definition_that_is_refused_by_now_keeps_no_other_from_being_war
 async def test_no_statement_of_the_repository_reads_a_whole_table(world: World) -> None:
     asked: set[tuple[str, tuple[object, ...]]] = set()
 
-    def note(_c: object, _cursor: object, statement: str, parameters: tuple[object, ...], *_: object) -> None:
-        if statement.startswith(("SELECT", "UPDATE", "DELETE")) and not isinstance(parameters, list):
+    def note(statement: str, parameters: object) -> None:
+        if statement.startswith(("SELECT", "UPDATE", "DELETE")) and isinstance(parameters, tuple):
             asked.add((statement, parameters))
 
-    event.listen(world.database.engine, "before_cursor_execute", note)
+    end = note_statements(world.database, note)
     deployment = await world.deploy_model(message_start("go"), name="n", skip_duplicate=True)
     newest = await world.deploy_model(message_start("go"), name="n", skip_duplicate=True, category="c")
     await world.deploy_model(message_start("come"), name="m", skip_duplicate=True)
@@ -248,7 +249,7 @@ async def test_no_statement_of_the_repository_reads_a_whole_table(world: World) 
         await world.changes.change_state(ask)
     await world.changes.run_due()
     await world.deployments.delete(deployment.id, cascade=True)
-    event.remove(world.database.engine, "before_cursor_execute", note)
+    end()
 
     assert newest == deployment
     with world.database.engine.connect() as connection:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import event, func, select
+from sqlalchemy import func, select
 
 from engine.app.queries import Page
 from engine.app.sagas import machine
@@ -18,6 +18,7 @@ from engine.storage.queries import sagas as queries
 from engine.storage.sagas import participants, tables, writing
 from mesh.db.database import Database
 from mesh.db.writer import Writer
+from mesh.testing.statements import note_statements
 from tests.engine.storage.support import ONE_TASK, running
 
 NOW = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)
@@ -244,12 +245,9 @@ def test_every_list_is_answered_through_an_index(database: Database, writer: Wri
             connection.exec_driver_sql("ANALYZE TABLE saga, transaction_log")
     asked: list[tuple[str, Any]] = []
 
-    def note(_: Any, __: Any, statement: str, values: Any, *___: Any) -> None:
-        asked.append((statement, values))
-
     sqlite = database.is_sqlite
     with database.reader.connect() as connection:
-        event.listen(connection.engine, "before_cursor_execute", note)
+        end = note_statements(database, lambda statement, values: asked.append((statement, values)))
         try:
             for wanted in LISTS:
                 # Page tokens spare the count, which walks through whatever it counts.
@@ -260,7 +258,7 @@ def test_every_list_is_answered_through_an_index(database: Database, writer: Wri
             queries.list_saga_log(connection, SagaLogFilter(saga_id="s7"), Page(), sqlite=sqlite)
             queries.list_participants(connection, ParticipantFilter(name="archive"), Page(), sqlite=sqlite)
         finally:
-            event.remove(connection.engine, "before_cursor_execute", note)
+            end()
         found = {
             sql: plan
             for sql, values in asked

@@ -12,7 +12,6 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import event
 
 from engine.app.queries import (
     ActivityInstanceFilter,
@@ -30,6 +29,7 @@ from engine.app.queries import (
 from engine.kernel.values import Variable
 from engine.storage import tables
 from mesh.db.database import Database
+from mesh.testing.statements import note_statements
 from tests.engine.storage.queries.world import ReadWorld, reading
 from tests.engine.storage.support import ONE_TASK, START
 
@@ -312,15 +312,11 @@ async def test_pages_by_id_stop_at_the_limit_at_any_depth(grown: ReadWorld) -> N
 
 async def _asked(world: ReadWorld, ask: Ask) -> list[tuple[str, Any]]:
     found: list[tuple[str, Any]] = []
-
-    def note(connection: Any, cursor: Any, statement: str, parameters: Any, context: Any, many: bool) -> None:
-        found.append((statement, parameters))
-
-    event.listen(world.database.engine, "before_cursor_execute", note)
+    end = note_statements(world.database, lambda statement, parameters: found.append((statement, parameters)))
     try:
         await ask(world.queries)
     finally:
-        event.remove(world.database.engine, "before_cursor_execute", note)
+        end()
     assert found
     return found
 

@@ -7,13 +7,12 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import event
-
 from engine.app.queries import Queries
 from engine.kernel.definition import Definition
 from engine.storage import tables
 from engine.storage.queries import SqlQueries
 from mesh.db.database import Database
+from mesh.testing.statements import note_statements
 from tests.engine.storage.support import Bench, process, running
 
 START = '<startEvent id="start"/><sequenceFlow id="f0" sourceRef="start" targetRef="{0}"/>'
@@ -104,18 +103,15 @@ async def reading(database: Database) -> AsyncIterator[ReadWorld]:
     """An engine and its queries."""
     statements: list[str] = []
 
-    def note(connection: Any, cursor: Any, statement: str, parameters: Any, context: Any, many: bool) -> None:
-        statements.append(statement)
-
     async with running(database) as bench:
 
         def definition_of(definition_id: str) -> Definition:
             return bench.source.known[definition_id]
 
         queries = SqlQueries(database, definition_of, bench.clock, threads=2)
-        event.listen(database.engine, "before_cursor_execute", note)
+        end = note_statements(database, lambda statement, _: statements.append(statement))
         try:
             yield ReadWorld(bench, queries, database, statements)
         finally:
-            event.remove(database.engine, "before_cursor_execute", note)
+            end()
             queries.close()
