@@ -13,7 +13,7 @@ import msgspec
 
 from engine.app.external_work import Acquire, ExternalWork, check_acquire
 from engine.app.jobs import LeasedJob
-from engine.app.unit_of_work import Committed
+from engine.app.unit_of_work import Committed, EventTypes
 from engine.kernel import events as ev
 from engine.kernel.state import EXTERNAL
 
@@ -67,6 +67,8 @@ class _Listener:
 class JobStreams:
     """All streams of this process. `on_committed` belongs to the group commit's listeners."""
 
+    HEARS: Final[EventTypes] = frozenset((ev.JobScheduled, ev.JobEnded, ev.JobChanged))
+
     def __init__(
         self, work: ExternalWork, *, now: Callable[[], datetime], alive_seconds: float = ALIVE_SECONDS
     ) -> None:
@@ -90,7 +92,8 @@ class JobStreams:
                 elif isinstance(event, ev.JobEnded):
                     self._given_up(event.job_id)
                 elif isinstance(event, ev.JobChanged):
-                    self._given_up(event.job_id, is_due_again=True)
+                    # A job that was done becomes the engine's own, which goes on from it.
+                    self._given_up(event.job_id, is_due_again=event.changes.get("kind", EXTERNAL) == EXTERNAL)
 
     def wake_all(self) -> None:
         """Let all listeners look again: leases were given back, or a clock was moved."""
@@ -137,7 +140,7 @@ class JobStreams:
         check_acquire(ask)
         listener = _Listener(ask.topic, worker_credits)
         if worker_credits is not None:
-            worker_credits.granted = listener.woken.set
+            worker_credits.granted = lambda: listener.woken.set() if listener.full else None
         self._listeners.add(listener)
         try:
             quiet_since = self._loop_time()

@@ -26,6 +26,7 @@ from engine.app.unit_of_work import (
     MESSAGE,
     SIGNAL,
     Delivery,
+    EventTypes,
     OnCommitted,
     Reply,
     Throw,
@@ -63,7 +64,7 @@ class GroupCommit:
         """`writers` applies where the settings leave it open. `open_unit` raises DatabaseAway if nobody answers."""
         self._world = world
         self._settings = settings
-        self._listeners = list(on_committed)
+        self._listeners: list[tuple[OnCommitted, EventTypes | None]] = [(each, None) for each in on_committed]
         self._waiting = 0
         self._is_closing = False
         self._kick = asyncio.Event()
@@ -88,9 +89,9 @@ class GroupCommit:
         """How many commands wait or are being carried out."""
         return self._waiting
 
-    def listen(self, on_committed: OnCommitted) -> None:
-        """Tell somebody of every commit from now on."""
-        self._listeners.append(on_committed)
+    def listen(self, on_committed: OnCommitted, to: EventTypes | None = None) -> None:
+        """Tell somebody of the commits from now on: of all, or of those of batches with an event of these types."""
+        self._listeners.append((on_committed, to))
 
     async def start(self) -> None:
         """Start the writers and deliver what a former process left over."""
@@ -188,8 +189,10 @@ class GroupCommit:
         for outcome in outcomes:
             deliveries += outcome.deliveries
             if outcome.committed:
-                for listener in self._listeners:
-                    listener(outcome.committed)
+                happened = {event.__class__ for commit in outcome.committed for event in commit.events}
+                for listener, wanted in self._listeners:
+                    if wanted is None or not wanted.isdisjoint(happened):
+                        listener(outcome.committed)
         for ask in asks:
             if deliveries and isinstance(ask.command, Throw) and not ask.command.awaited:
                 self._kick.set()

@@ -9,13 +9,13 @@ import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Protocol
+from typing import Final, Protocol
 
 from engine.app.asking import RightsOfCaller, nobody_asks
 from engine.app.definitions import StartTarget, unknown_definition
 from engine.app.queries import LOCAL, NamedVariable, ProcessInstanceView, RuntimeQueries
 from engine.app.repository import Commands, DefinitionRecord
-from engine.app.unit_of_work import Committed
+from engine.app.unit_of_work import Committed, EventTypes
 from engine.kernel import commands as cmd
 from engine.kernel import events as ev
 from engine.kernel.definition import Definition
@@ -94,7 +94,9 @@ class Started:
 
 
 class Starting:
-    """Starts instances. `committed` must hear of every commit (`GroupCommit.listen`)."""
+    """Starts instances. `committed` must hear of starts (`GroupCommit.listen`)."""
+
+    HEARS: Final[EventTypes] = frozenset((ev.ProcessInstanceStarted,))
 
     def __init__(
         self,

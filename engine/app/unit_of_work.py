@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 import msgspec
 
@@ -303,3 +303,6 @@ class Committed(msgspec.Struct, frozen=True, kw_only=True):
 
 OnCommitted = Callable[[Sequence[Committed]], None]
 """Called in the event loop after a commit, in the order of commits of each tree; must not block or raise."""
+
+EventTypes: TypeAlias = frozenset[type[Event]]
+"""What somebody wants to hear of."""

@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from engine.app.jobs import ENGINE_LANE, REPOSITORY_LANE, DefinitionJobs, DueJobs, Leases
-from engine.app.unit_of_work import Committed
+from engine.app.unit_of_work import Committed, EventTypes
 from engine.jobs.outside import OutsideWork
 from engine.jobs.settings import JobSettings
 from engine.jobs.sleeping import Alarm, Pause
@@ -27,6 +27,8 @@ _MOVES: Final = frozenset(("due_at", "kind", "dead", "retries"))
 
 class JobExecutor:
     """Runs jobs by itself (`start`), or by a test's hand if jobs are manual (`run_available`, `run_now`)."""
+
+    HEARS: Final[EventTypes] = frozenset((ev.JobScheduled, ev.JobChanged, ev.ProcessInstanceActivated))
 
     def __init__(
         self,
@@ -98,12 +100,14 @@ class JobExecutor:
             self._alarm.clear()
             due: datetime | None = None
             executed = 0
+            has_looked_ahead = False
             try:
                 executed = await self._execute(self._settings.job_batch, often=True)
                 if executed >= self._settings.job_batch and (self._second is None or self._second.done()):
                     self._second = asyncio.create_task(self._help(), name="job-executor-2")
                 if executed < self._settings.job_batch and not self._alarm.is_woken:
                     due = await self._next_due()
+                    has_looked_ahead = True
             except Exception:
                 # The outer loop of a worker: whatever it is, the next look may go well.
                 _LOGGER.exception("looking for due jobs failed")
@@ -111,7 +115,7 @@ class JobExecutor:
                 continue
             if executed:
                 pause.reset()
-                if due is None or due <= self._now():
+                if not has_looked_ahead or (due is not None and due <= self._now()):
                     continue
             elif due is not None and due <= self._now():
                 # Due and yet not executed: another process is at it, or its tree is locked.

@@ -95,7 +95,12 @@ class OutsideWork:
                 if isinstance(event, ev.JobScheduled):
                     if event.kind == HTTP:
                         self._alarm.due(event.due_at)
-                elif isinstance(event, ev.JobChanged) and not _MOVES.isdisjoint(event.changes):
+                # What says no kind may be ours; what became one of another kind is not.
+                elif (
+                    isinstance(event, ev.JobChanged)
+                    and not _MOVES.isdisjoint(event.changes)
+                    and event.changes.get("kind", HTTP) == HTTP
+                ):
                     self._alarm.wake()
 
     def wake(self) -> None:

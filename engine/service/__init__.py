@@ -210,10 +210,10 @@ class EngineService:
         self._wire_runtime(settings, clock, ids, retention)
         self._wire_jobs(settings, clock, ids, elements)
         if self._open_tasks is not None:
-            self._commit.listen(self._open_tasks.committed)
+            self._commit.listen(self._open_tasks.committed, self._open_tasks.HEARS)
         self._commit.listen(lambda _: self._outbox.wake())
-        self._commit.listen(self._executor.on_committed)
-        self._commit.listen(self._streams.on_committed)
+        self._commit.listen(self._executor.on_committed, self._executor.HEARS)
+        self._commit.listen(self._streams.on_committed, self._streams.HEARS)
         self._commit.listen(self._saga_executor.on_committed)
 
     def _standalone_changed(self) -> None:
@@ -345,7 +345,7 @@ class EngineService:
     def _wire_runtime(self, settings: EngineSettings, clock: Clock, ids: IdSource, retention: timedelta) -> None:
         asked = self._asked
         starting = Starting(asked, self._definitions, self._queries, ids.root, self._rights)
-        self._commit.listen(starting.committed)
+        self._commit.listen(starting.committed, starting.HEARS)
         writes = SmallWrites(self._database, clock, retention)
         standalone = StandaloneTaskRows(writes, ids, clock.now, encode_events)
         commands = TaskCommands(asked, AskedStandaloneTasks(standalone, self._rights), self._standalone_changed)

@@ -130,8 +130,20 @@ def _candidates(writer: Writer, ask: Acquisition) -> _Candidates:
 
 def _take(writer: Writer, ask: Acquisition, page: Sequence[Row], found: _Candidates) -> int:
     """Choose rows of a page, in order, until there are enough, and lock them; says how many rows it looked at."""
-    locked, busy = _instances_of(writer, ask, page, found.taken) if ask.exclusive else (set[str](), set[str]())
+    seen = _choose(writer, ask, page, found)
+    rest = page[seen:]
+    if not rest or len(found.rows) == ask.count:
+        return seen
+    # Some were not to be had. Before choosing again, all the others are asked after: however many must wait for another
+    # job of their instance, they do not hide one behind them.
+    _choose(writer, ask, _free(writer, ask, rest, found), found)
+    return len(page)
+
+
+def _choose(writer: Writer, ask: Acquisition, page: Sequence[Row], found: _Candidates) -> int:
+    """Choose and lock; says at how many rows it looked."""
     chosen: list[Row] = []
+    alone: set[str] = set()
     seen = 0
     for row in page:
         if len(found.rows) + len(chosen) == ask.count:
@@ -140,19 +152,57 @@ def _take(writer: Writer, ask: Acquisition, page: Sequence[Row], found: _Candida
         instance_id = row[Names.INSTANCE]
         if not ask.exclusive or not row[Names.EXCLUSIVE]:
             chosen.append(row)
-        elif instance_id in found.taken or instance_id in busy:
+        elif instance_id in found.taken or instance_id in alone:
             found.blocked = True
-        elif instance_id in locked:
-            found.taken.add(instance_id)
+        else:
+            alone.add(instance_id)
             chosen.append(row)
+    if chosen:
+        _lock(writer, ask, chosen, alone, found)
+    return seen
+
+
+def _free(writer: Writer, ask: Acquisition, rows: Sequence[Row], found: _Candidates) -> Sequence[Row]:
+    """Those rows whose instance nobody has under their hands and none of whose exclusive jobs is held."""
+    wanted = sorted({row[Names.INSTANCE] for row in rows if row[Names.EXCLUSIVE]}) if ask.exclusive else []
+    if not wanted:
+        return rows
+    packet = [_LOCK_INSTANCES.of(wanted), _BUSY.of(wanted, ask.lane, _EXCLUSIVE, text_of_moment(ask.now))]
+    locked, busy = [{row[0] for row in result.rows} for result in writer.run(packet)]
+    free: list[Row] = []
+    for row in rows:
+        if not row[Names.EXCLUSIVE] or (row[Names.INSTANCE] in locked and row[Names.INSTANCE] not in busy):
+            free.append(row)
+        elif row[Names.INSTANCE] in busy:
+            found.blocked = True
         else:
             found.contended = True
-    if chosen:
-        call = _LOCK.of([row[Names.ID] for row in chosen], ask.lane, text_of_moment(ask.now))
-        ours = {row[0] for row in writer.run([call])[0].rows}
-        found.rows += [row for row in chosen if row[Names.ID] in ours]
-        found.contended = found.contended or len(ours) < len(chosen)
-    return seen
+    return free
+
+
+def _lock(writer: Writer, ask: Acquisition, chosen: Sequence[Row], alone: set[str], found: _Candidates) -> None:
+    """Lock rows and the instances that may have only one of their jobs held (`alone`), and keep what nobody else has.
+
+    Without the instance's lock two takers could each find it free and take one job of it. One round trip.
+    """
+    now = text_of_moment(ask.now)
+    packet: list[Statement] = [_LOCK.of([row[Names.ID] for row in chosen], ask.lane, now)]
+    if alone:
+        wanted = sorted(alone)
+        packet[:0] = [_LOCK_INSTANCES.of(wanted), _BUSY.of(wanted, ask.lane, _EXCLUSIVE, now)]
+    *exclusive, ours = [{row[0] for row in result.rows} for result in writer.run(packet)]
+    locked, busy = exclusive or (set[str](), set[str]())
+    for row in chosen:
+        instance_id = row[Names.INSTANCE]
+        is_alone = instance_id in alone and bool(row[Names.EXCLUSIVE])
+        if is_alone and instance_id in busy:
+            found.blocked = True
+        elif row[Names.ID] not in ours or (is_alone and instance_id not in locked):
+            found.contended = True
+        else:
+            found.rows.append(row)
+            if is_alone:
+                found.taken.add(instance_id)
 
 
 def _page(writer: Writer, ask: Acquisition, after: tuple[str, str], size: int) -> Sequence[Row]:
@@ -161,20 +211,6 @@ def _page(writer: Writer, ask: Acquisition, after: tuple[str, str], size: int) -
     if ask.tenant_id is None:
         return writer.run([_FREE.of(*values, size)])[0].rows
     return writer.run([_FREE_OF_TENANT.of(*values, ask.tenant_id, size)])[0].rows
-
-
-def _instances_of(writer: Writer, ask: Acquisition, page: Sequence[Row], taken: set[str]) -> tuple[set[str], set[str]]:
-    """The instances of exclusive jobs that we could lock, and those one of whose exclusive jobs is held already.
-
-    Without the lock two takers could each find an instance free and take one job of it.
-    """
-    wanted = sorted({row[Names.INSTANCE] for row in page if row[Names.EXCLUSIVE]} - taken)
-    if not wanted:
-        return set(), set()
-    locked, busy = writer.run(
-        [_LOCK_INSTANCES.of(wanted), _BUSY.of(wanted, ask.lane, _EXCLUSIVE, text_of_moment(ask.now))]
-    )
-    return {row[0] for row in locked.rows}, {row[0] for row in busy.rows}
 
 
 class _Scope(msgspec.Struct, frozen=True):

@@ -195,8 +195,8 @@ async def running(
     executor = JobExecutor(due=group, definitions=changes, leases=leases, outside=outside, now=now, settings=settings)
     work = ExternalWork(commands=group, leases=leases, now=now)
     streams = JobStreams(work, now=now, alive_seconds=alive_seconds)
-    group.listen(executor.on_committed)
-    group.listen(streams.on_committed)
+    group.listen(executor.on_committed, executor.HEARS)
+    group.listen(streams.on_committed, streams.HEARS)
     operations = JobOperations(queries=queries, commands=group, runs=executor, now=now)
     control = ManualControl(clock=clock, runs=executor, manual_jobs=settings.manual_jobs, on_clock_moved=executor.wake)
     facts = EngineFacts(

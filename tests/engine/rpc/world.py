@@ -210,7 +210,7 @@ async def running(folder: Path, url: str = "") -> AsyncIterator[Mesh]:
     queries = SqlQueries(database, cache.by_id, clock)
     writes = SmallWrites(database, clock)
     starting = Starting(group, cache, queries, ids.root)
-    group.listen(starting.committed)
+    group.listen(starting.committed, starting.HEARS)
     task_commands = TaskCommands(group, StandaloneTaskRows(writes, ids, clock.now, encode_events))
     local = LocalServer()
     server = GuardedServer((local,))
