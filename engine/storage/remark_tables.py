@@ -2,33 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
-from sqlalchemy import Column, Index, Table
+from sqlalchemy import Index, Table
 
 from engine.storage.tables import metadata
-from mesh.db.types import UtcDateTime, identifier, long_text, text
-
-_OPTIONS: Final[dict[str, Any]] = {
-    f"{prefix}_{name}": value
-    for prefix in ("mysql", "mariadb")
-    for name, value in (("engine", "InnoDB"), ("charset", "utf8mb4"), ("collate", "utf8mb4_bin"))
-}
+from mesh.db.columns import OPTIONS, id_column, long_column, moment_column, text_column, word_column
 
 comment: Final = Table(
     "comment",
     metadata,
-    Column("id", identifier(), primary_key=True, nullable=False),
-    Column("kind", identifier(32), nullable=False),
-    Column("action", identifier(32), nullable=False),
-    Column("task_id", identifier(), nullable=False),
-    Column("instance_id", identifier(), nullable=False),
-    Column("author", text(), nullable=False),
-    Column("parts", long_text(), nullable=False),
-    Column("created_at", UtcDateTime(), nullable=False),
+    id_column("id", key=True),
+    word_column("kind"),
+    word_column("action"),
+    id_column("task_id"),
+    id_column("instance_id"),
+    text_column("author"),
+    long_column("parts"),
+    moment_column("created_at"),
     Index("ix_comment_task_id", "task_id"),
     Index("ix_comment_instance_id", "instance_id"),
-    **_OPTIONS,
+    **OPTIONS,
 )
 """A remark on a task (`kind` comment) or what somebody did with it (`kind` event). `parts`: its message, a JSON array.
 
@@ -38,10 +32,10 @@ Rows outlive their task: they are part of what happened to the instance.
 answer: Final = Table(
     "answer",
     metadata,
-    Column("request_id", text(128), primary_key=True, nullable=False),
-    Column("reply", long_text(), nullable=False),
-    Column("created_at", UtcDateTime(), nullable=False),
+    text_column("request_id", 128, key=True),
+    long_column("reply"),
+    moment_column("created_at"),
     Index("ix_answer_created_at", "created_at"),
-    **_OPTIONS,
+    **OPTIONS,
 )
 """The first answer to a request on standalone tasks and remarks, so that a retry gets it again and changes nothing."""

@@ -4,72 +4,40 @@ Conventions: texts that are not given are empty, never NULL; a moment that is no
 Only the group commit writes instances and what belongs to them, under the lock of the root's row.
 """
 
-from typing import Any, Final
+from typing import Final
 
-from sqlalchemy import Boolean, Column, Double, Index, Integer, MetaData, Table, UniqueConstraint
+from sqlalchemy import Column, Double, Index, Integer, Table, UniqueConstraint
 from sqlalchemy.schema import SchemaItem
 
-from mesh.db.types import UtcDateTime, identifier, long_bytes, long_text, sequence_number, text
-
-metadata: Final = MetaData(
-    naming_convention={
-        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
-        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
-        "pk": "pk_%(table_name)s",
-    }
+from mesh.db.columns import (
+    OPTIONS,
+    flag_column,
+    id_column,
+    long_column,
+    moment_column,
+    new_metadata,
+    number_column,
+    text_column,
+    word_column,
 )
-_OPTIONS: Final[dict[str, Any]] = {
-    "mysql_engine": "InnoDB",
-    "mysql_charset": "utf8mb4",
-    "mysql_collate": "utf8mb4_bin",
-    "mariadb_engine": "InnoDB",
-    "mariadb_charset": "utf8mb4",
-    "mariadb_collate": "utf8mb4_bin",
-}
+from mesh.db.types import long_bytes, sequence_number, text
+
+metadata: Final = new_metadata()
 
 
 def _table(name: str, *parts: SchemaItem, counted: bool = False) -> Table:
-    return Table(name, metadata, *parts, **_OPTIONS, sqlite_autoincrement=counted)
-
-
-def _id(name: str, *, key: bool = False) -> Column[str]:
-    return Column(name, identifier(), primary_key=key, nullable=False)
-
-
-def _word(name: str) -> Column[str]:
-    """A short word of ours in ASCII: a kind, a state."""
-    return Column(name, identifier(32), nullable=False)
-
-
-def _text(name: str, length: int = 255, *, key: bool = False) -> Column[str]:
-    return Column(name, text(length), primary_key=key, nullable=False)
-
-
-def _long(name: str) -> Column[str]:
-    return Column(name, long_text(), nullable=False)
-
-
-def _moment(name: str, *, optional: bool = False) -> Column[object]:
-    return Column(name, UtcDateTime(), nullable=optional)
-
-
-def _number(name: str) -> Column[int]:
-    return Column(name, Integer(), nullable=False)
-
-
-def _flag(name: str) -> Column[bool]:
-    return Column(name, Boolean(), nullable=False)
+    return Table(name, metadata, *parts, **OPTIONS, sqlite_autoincrement=counted)
 
 
 deployment: Final = _table(
     "deployment",
-    _id("id", key=True),
-    _text("name"),
-    _text("category"),
-    _text("key"),
-    _text("tenant_id"),
-    _id("parent_deployment_id"),
-    _moment("deployed_at"),
+    id_column("id", key=True),
+    text_column("name"),
+    text_column("category"),
+    text_column("key"),
+    text_column("tenant_id"),
+    id_column("parent_deployment_id"),
+    moment_column("deployed_at"),
     Index("ix_deployment_name", "name"),
     Index("ix_deployment_deployed_at", "deployed_at"),
 )
@@ -77,27 +45,27 @@ deployment: Final = _table(
 
 resource: Final = _table(
     "resource",
-    _id("deployment_id", key=True),
-    _text("name", key=True),
+    id_column("deployment_id", key=True),
+    text_column("name", key=True),
     Column("bytes", long_bytes(), nullable=False),
-    _flag("generated"),
+    flag_column("generated"),
 )
 """A file of a deployment, byte for byte as it came; `generated`: made by the engine."""
 
 process_definition: Final = _table(
     "process_definition",
-    _id("id", key=True),
-    _text("key"),
-    _number("version"),
-    _text("tenant_id"),
-    _text("name"),
-    _long("description"),
-    _text("category"),
-    _id("deployment_id"),
-    _text("resource_name"),
-    _text("diagram_resource_name"),
-    _text("start_form_key"),
-    _flag("suspended"),
+    id_column("id", key=True),
+    text_column("key"),
+    number_column("version"),
+    text_column("tenant_id"),
+    text_column("name"),
+    long_column("description"),
+    text_column("category"),
+    id_column("deployment_id"),
+    text_column("resource_name"),
+    text_column("diagram_resource_name"),
+    text_column("start_form_key"),
+    flag_column("suspended"),
     UniqueConstraint("key", "tenant_id", "version"),
     Index("ix_process_definition_deployment_id", "deployment_id"),
 )
@@ -105,25 +73,25 @@ process_definition: Final = _table(
 
 instance: Final = _table(
     "instance",
-    _id("id", key=True),
-    _id("root_id"),
-    _id("super_instance_id"),
-    _id("super_execution_id"),
-    _id("definition_id"),
-    _text("definition_key"),
-    _text("definition_name"),
-    _number("definition_version"),
-    _text("business_key"),
-    _text("business_status"),
-    _text("name"),
-    _text("tenant_id"),
-    _text("start_user_id"),
-    _moment("started_at"),
-    _word("state"),
-    _number("revision"),
-    _long("tokens"),
-    _text("callback_id"),
-    _text("reference_id"),
+    id_column("id", key=True),
+    id_column("root_id"),
+    id_column("super_instance_id"),
+    id_column("super_execution_id"),
+    id_column("definition_id"),
+    text_column("definition_key"),
+    text_column("definition_name"),
+    number_column("definition_version"),
+    text_column("business_key"),
+    text_column("business_status"),
+    text_column("name"),
+    text_column("tenant_id"),
+    text_column("start_user_id"),
+    moment_column("started_at"),
+    word_column("state"),
+    number_column("revision"),
+    long_column("tokens"),
+    text_column("callback_id"),
+    text_column("reference_id"),
     Index("ix_instance_root_id", "root_id"),
     Index("ix_instance_callback_id", "callback_id"),
     Index("ix_instance_reference_id", "reference_id"),
@@ -144,13 +112,13 @@ children of an instance are found by `root_id`, then `super_instance_id`.
 
 variable: Final = _table(
     "variable",
-    _id("root_id", key=True),
-    _id("scope_id", key=True),
-    _text("name", key=True),
-    _id("instance_id"),
-    _flag("leaf"),
-    _word("type"),
-    _long("value"),
+    id_column("root_id", key=True),
+    id_column("scope_id", key=True),
+    text_column("name", key=True),
+    id_column("instance_id"),
+    flag_column("leaf"),
+    word_column("type"),
+    long_column("value"),
     Column("text_value", text(), nullable=True),
     Column("number_value", Double(), nullable=True),
     Index("ix_variable_root_id_leaf", "root_id", "leaf"),
@@ -166,26 +134,26 @@ milliseconds since 1970 for a date.
 
 task: Final = _table(
     "task",
-    _id("id", key=True),
-    _id("root_id"),
-    _id("instance_id"),
-    _id("execution_id"),
-    _text("element_id"),
-    _text("name"),
-    _long("description"),
-    _text("assignee"),
-    _text("owner"),
-    _word("delegation"),
-    _number("priority"),
-    _moment("due_at", optional=True),
-    _text("category"),
-    _text("form_key"),
-    _text("tenant_id"),
-    _id("definition_id"),
-    _id("parent_task_id"),
-    _moment("created_at"),
-    _moment("claimed_at", optional=True),
-    _flag("suspended"),
+    id_column("id", key=True),
+    id_column("root_id"),
+    id_column("instance_id"),
+    id_column("execution_id"),
+    text_column("element_id"),
+    text_column("name"),
+    long_column("description"),
+    text_column("assignee"),
+    text_column("owner"),
+    word_column("delegation"),
+    number_column("priority"),
+    moment_column("due_at", optional=True),
+    text_column("category"),
+    text_column("form_key"),
+    text_column("tenant_id"),
+    id_column("definition_id"),
+    id_column("parent_task_id"),
+    moment_column("created_at"),
+    moment_column("claimed_at", optional=True),
+    flag_column("suspended"),
     Index("ix_task_instance_id", "instance_id"),
     Index("ix_task_execution_id", "execution_id"),
     Index("ix_task_element_id", "element_id"),
@@ -201,14 +169,14 @@ task: Final = _table(
 
 identity_link: Final = _table(
     "identity_link",
-    _id("owner_id", key=True),
-    _id("id", key=True),
-    _id("root_id"),
-    _id("task_id"),
-    _id("instance_id"),
-    _text("kind", 64),
-    _text("user_id"),
-    _text("group_id"),
+    id_column("owner_id", key=True),
+    id_column("id", key=True),
+    id_column("root_id"),
+    id_column("task_id"),
+    id_column("instance_id"),
+    text_column("kind", 64),
+    text_column("user_id"),
+    text_column("group_id"),
     Index("ix_identity_link_user_id_kind", "user_id", "kind"),
     Index("ix_identity_link_group_id_kind", "group_id", "kind"),
 )
@@ -216,32 +184,32 @@ identity_link: Final = _table(
 
 job: Final = _table(
     "job",
-    _id("id", key=True),
-    _id("root_id"),
-    _id("instance_id"),
-    _id("execution_id"),
-    _text("element_id"),
-    _text("element_name"),
-    _word("kind"),
-    _text("handler", 64),
-    _moment("due_at"),
-    _number("retries"),
-    _text("repeat"),
-    _text("topic"),
-    _flag("exclusive"),
-    _flag("dead"),
-    _flag("suspended"),
-    _long("error"),
-    _long("error_details"),
-    _text("lock_owner"),
-    _id("lock_token"),
-    _moment("lease_until", optional=True),
-    _long("payload"),
-    _id("definition_id"),
-    _text("tenant_id"),
-    _moment("created_at"),
-    _word("lane"),
-    _moment("available_at"),
+    id_column("id", key=True),
+    id_column("root_id"),
+    id_column("instance_id"),
+    id_column("execution_id"),
+    text_column("element_id"),
+    text_column("element_name"),
+    word_column("kind"),
+    text_column("handler", 64),
+    moment_column("due_at"),
+    number_column("retries"),
+    text_column("repeat"),
+    text_column("topic"),
+    flag_column("exclusive"),
+    flag_column("dead"),
+    flag_column("suspended"),
+    long_column("error"),
+    long_column("error_details"),
+    text_column("lock_owner"),
+    id_column("lock_token"),
+    moment_column("lease_until", optional=True),
+    long_column("payload"),
+    id_column("definition_id"),
+    text_column("tenant_id"),
+    moment_column("created_at"),
+    word_column("lane"),
+    moment_column("available_at"),
     Index("ix_job_lane_topic_available_at", "lane", "topic", "available_at"),
     Index("ix_job_instance_id", "instance_id"),
     Index("ix_job_execution_id", "execution_id"),
@@ -258,17 +226,17 @@ lease. Both follow from the other columns.
 
 subscription: Final = _table(
     "subscription",
-    _id("id", key=True),
-    _id("root_id"),
-    _id("instance_id"),
-    _id("execution_id"),
-    _text("element_id"),
-    _word("kind"),
-    _text("name"),
-    _text("tenant_id"),
-    _id("definition_id"),
-    _text("configuration"),
-    _moment("created_at"),
+    id_column("id", key=True),
+    id_column("root_id"),
+    id_column("instance_id"),
+    id_column("execution_id"),
+    text_column("element_id"),
+    word_column("kind"),
+    text_column("name"),
+    text_column("tenant_id"),
+    id_column("definition_id"),
+    text_column("configuration"),
+    moment_column("created_at"),
     Index("ix_subscription_name_kind_tenant_id", "name", "kind", "tenant_id"),
     Index("ix_subscription_execution_id", "execution_id"),
     Index("ix_subscription_instance_id", "instance_id"),
@@ -282,23 +250,23 @@ task nor job nor subscription of its own.
 
 delivery: Final = _table(
     "delivery",
-    _id("throw_id", key=True),
-    _id("subscription_id", key=True),
-    _word("kind"),
-    _text("name"),
-    _id("root_id"),
-    _id("instance_id"),
-    _id("execution_id"),
-    _id("definition_id"),
-    _text("element_id"),
-    _text("tenant_id"),
-    _text("business_key"),
-    _long("variables"),
-    _number("attempts"),
-    _flag("dead"),
-    _long("error"),
-    _moment("due_at"),
-    _moment("created_at"),
+    id_column("throw_id", key=True),
+    id_column("subscription_id", key=True),
+    word_column("kind"),
+    text_column("name"),
+    id_column("root_id"),
+    id_column("instance_id"),
+    id_column("execution_id"),
+    id_column("definition_id"),
+    text_column("element_id"),
+    text_column("tenant_id"),
+    text_column("business_key"),
+    long_column("variables"),
+    number_column("attempts"),
+    flag_column("dead"),
+    long_column("error"),
+    moment_column("due_at"),
+    moment_column("created_at"),
     Index("ix_delivery_dead_due_at", "dead", "due_at"),
     Index("ix_delivery_root_id", "root_id"),
 )
@@ -307,13 +275,13 @@ delivery: Final = _table(
 outbox: Final = _table(
     "outbox",
     Column("sequence", sequence_number(), primary_key=True, autoincrement=True),
-    _id("command_id"),
-    _id("root_id"),
-    _text("tenant_id"),
+    id_column("command_id"),
+    id_column("root_id"),
+    text_column("tenant_id"),
     Column("request_id", text(128), nullable=True),
-    _long("reply"),
+    long_column("reply"),
     Column("events", long_bytes(), nullable=False),
-    _moment("created_at"),
+    moment_column("created_at"),
     UniqueConstraint("command_id"),
     UniqueConstraint("request_id"),
     counted=True,
@@ -326,12 +294,12 @@ what a client sends again.
 
 bus_offset: Final = _table(
     "bus_offset",
-    _text("consumer_group", key=True),
+    text_column("consumer_group", key=True),
     Column("partition", Integer(), primary_key=True, autoincrement=False),
     Column("sequence", sequence_number(), nullable=False),
-    _moment("updated_at"),
+    moment_column("updated_at"),
 )
 """How far a consumer group has read the outbox; partition 0 is the embedded bus."""
 
-engine_property: Final = _table("engine_property", _text("name", key=True), _long("value"))
+engine_property: Final = _table("engine_property", text_column("name", key=True), long_column("value"))
 """Facts about this engine as a whole, by name."""

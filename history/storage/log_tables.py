@@ -6,16 +6,8 @@ from typing import Final
 
 from sqlalchemy import Boolean, Column, Index, Table
 
-from history.storage.columns import (
-    OPTIONS,
-    big_column,
-    id_column,
-    long_column,
-    metadata,
-    moment_column,
-    number_column,
-    text_column,
-)
+from history.storage.metadata import metadata
+from mesh.db.columns import OPTIONS, big_column, id_column, long_column, moment_column, number_column, text_column
 from mesh.db.types import identifier, long_bytes
 
 detail: Final = Table(

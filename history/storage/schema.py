@@ -14,7 +14,7 @@ from history.storage import (
     statistics_tables,
     tables,
 )
-from history.storage.columns import metadata
+from history.storage.metadata import metadata
 
 __all__ = ["DERIVED", "STATISTICS", "metadata"]
 

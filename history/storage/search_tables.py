@@ -6,7 +6,8 @@ from typing import Final
 
 from sqlalchemy import Column, Index, Table
 
-from history.storage.columns import OPTIONS, id_column, metadata, text_column
+from history.storage.metadata import metadata
+from mesh.db.columns import OPTIONS, id_column, text_column
 from mesh.db.types import text
 
 MAX_TERM_CHARACTERS: Final = 64

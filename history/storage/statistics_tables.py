@@ -9,7 +9,8 @@ from typing import Final
 
 from sqlalchemy import Column, Index, Table
 
-from history.storage.columns import OPTIONS, big_column, id_column, metadata, number_column, text_column
+from history.storage.metadata import metadata
+from mesh.db.columns import OPTIONS, big_column, id_column, number_column, text_column
 from mesh.db.types import identifier
 
 statistic: Final = Table(

@@ -9,17 +9,9 @@ from typing import Final
 
 from sqlalchemy import BigInteger, Boolean, Column, Double, Index, Table
 
-from history.storage.columns import (
-    OPTIONS,
-    big_column,
-    id_column,
-    long_column,
-    metadata,
-    moment_column,
-    number_column,
-    text_column,
-)
+from history.storage.metadata import metadata
 from mesh.bus.sql import dead_letter_table
+from mesh.db.columns import OPTIONS, big_column, id_column, long_column, moment_column, number_column, text_column
 from mesh.db.types import identifier, long_bytes, long_text, sequence_number, text
 
 process_instance: Final = Table(
