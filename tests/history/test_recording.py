@@ -305,13 +305,18 @@ async def test_candidate_groups_and_involved_users_find_tasks_and_instances(worl
         bpmn.model(bpmn.start(), bpmn.user_task("review", attributes=candidates), bpmn.end(), bpmn.flows("s>review>e"))
     )
     tree = world.engine.start("p", user_id="kermit")
+    taken = world.engine.start("p", user_id="gonzo")
+    world.engine.run(taken.root_id, cmd.ClaimTask(task_id=world.engine.task(taken, "review"), assignee="piggy"))
     history = await world.start()
 
     await history.caught_up()
 
-    assert len(await history.tasks(task_candidate_group="reviewers")) == 1
+    assert [task.process_instance_id for task in await history.tasks(task_candidate_group="reviewers")] == [
+        tree.root_id
+    ]
+    assert len(await history.tasks(task_candidate_group="reviewers", ignore_task_assignee=True)) == 2
     assert await history.tasks(task_candidate_group="others") == []
-    assert len(await history.tasks(task_involved_user="piggy")) == 1
+    assert len(await history.tasks(task_involved_user="piggy")) == 2
     assert [row.id for row in await history.instances(involved_user="kermit")] == [tree.root_id]
 
 
