@@ -45,7 +45,8 @@ U=function(l){const a=[];a.add=x=>a.contains(x)?false:!!a.push(x);if(l&&typeof l
 Object.defineProperty(a,'add',{enumerable:false});return a},
 B2=function(t){const b={t:t===undefined?'':''+t,append(x){this.t+=x;return this},
 toString(){return this.t},length(){return this.t.length}};return b},
-N=f=>Object.assign(function(x){const r=f(x);return new.target?Object(r):r},{valueOf:f,parseInt:f,parseLong:f,parseDouble:f,parseBoolean:f});
+N=f=>Object.assign(function(x){const r=f(x);return new.target?Object(r):r},
+{valueOf:f,parseInt:f,parseLong:f,parseDouble:f,parseBoolean:f});
 h('java',{util:{ArrayList:L,LinkedList:L,HashMap:H,LinkedHashMap:H,TreeMap:H,HashSet:U,LinkedHashSet:U,TreeSet:U,
 Date:D,Arrays:{asList(...a){return a.length===1&&Array.isArray(a[0])?[...a[0]]:a}},
 Collections:{emptyList(){return []},singletonList(x){return [x]},emptyMap(){return new H()}}},

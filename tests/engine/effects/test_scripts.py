@@ -401,7 +401,7 @@ def test_a_bpmn_error_may_be_named_by_its_package() -> None:
 
 
 def test_a_class_that_scripts_may_not_use_is_told() -> None:
-    with pytest.raises(ScriptError, match="found 'java[.]io[.]File'"):
+    with pytest.raises(ScriptError, match=r"found 'java\.io\.File'"):
         run("Java.type('java.io.File')")
 
 
