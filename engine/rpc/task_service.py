@@ -100,7 +100,7 @@ class TaskService(task_service_pb2_grpc.TaskServiceServicer):
         return mapping.bulk_updated(await self._queries.get_tasks(request.task_ids))
 
     async def DeleteTask(self, request: pb.DeleteTaskRequest, context: RpcContext) -> pb.DeleteTaskResponse:
-        await self._commands.delete(request.task_id, request_id=request.request_id)
+        await self._commands.delete(mapping.deletion(request), request_id=request.request_id)
         return pb.DeleteTaskResponse()
 
     # --- actions ------------------------------------------------------------------------------------------------------

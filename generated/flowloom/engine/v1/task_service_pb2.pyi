@@ -817,8 +817,9 @@ class DeleteTaskRequest(_message.Message):
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     task_id: _builtins.str
     cascade_history: _builtins.bool
-    """Its history goes too."""
+    """Its history goes too, and that of the tasks below it."""
     delete_reason: _builtins.str
+    """What the history says of the task; absent: deleted."""
     request_id: _builtins.str
     def __init__(
         self,

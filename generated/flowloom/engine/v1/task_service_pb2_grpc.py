@@ -240,7 +240,7 @@ class TaskServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def DeleteTask(self, request, context):
-        """Deletes a standalone task.
+        """Deletes a standalone task with the tasks below it.
         NOT_FOUND: no such task. PERMISSION_DENIED: it belongs to a process instance.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

@@ -38,7 +38,7 @@ class TaskServiceStub:
     kind, those of instances first. Errors as UpdateTask; also INVALID_ARGUMENT: no task_ids or more than 1000.
     """
     DeleteTask: _aio.UnaryUnaryMultiCallable[_task_service_pb2.DeleteTaskRequest, _task_service_pb2.DeleteTaskResponse]
-    """Deletes a standalone task.
+    """Deletes a standalone task with the tasks below it.
     NOT_FOUND: no such task. PERMISSION_DENIED: it belongs to a process instance.
     """
     ExecuteTaskAction: _aio.UnaryUnaryMultiCallable[_task_service_pb2.ExecuteTaskActionRequest, _task_service_pb2.ExecuteTaskActionResponse]
@@ -170,7 +170,7 @@ class TaskServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _task_service_pb2.DeleteTaskRequest,
         context: _aio.ServicerContext[_task_service_pb2.DeleteTaskRequest, _abc.Awaitable[_task_service_pb2.DeleteTaskResponse]],
     ) -> _abc.Awaitable[_task_service_pb2.DeleteTaskResponse]:
-        """Deletes a standalone task.
+        """Deletes a standalone task with the tasks below it.
         NOT_FOUND: no such task. PERMISSION_DENIED: it belongs to a process instance.
         """
 
