@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
@@ -219,6 +220,14 @@ class TaskService(task_service_pb2_grpc.TaskServiceServicer):
         scope = read_scope(request.scope)
         found = await self._queries.get_task_variable(request.task_id, request.variable_name, scope)
         return variables.data(found.name, found.variable)
+
+    async def UploadTaskVariable(
+        self, request: pb.UploadTaskVariableRequest, context: RpcContext
+    ) -> variable_pb2.Variable:
+        change = await asyncio.to_thread(variables.uploaded, request, caller_of(context))
+        await self._variables.set(request.task_id, change)
+        await variables.say_changed(request, context)
+        return variables.answer(change, f"{lists.TASKS}/{request.task_id}")[0]
 
     # --- identity links -----------------------------------------------------------------------------------------------
 

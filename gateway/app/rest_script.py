@@ -63,6 +63,13 @@ function envoy_on_request(handle)
   end
   local kind = WRITES[method] and unfit(headers)
   if kind and not taken_raw(method, path) then
+    -- Flowable takes forms with a file and JSON at one path; here each is a method of its own.
+    local bare, query = path:match("^([^?]*)(.*)$")
+    local upload = bare .. ":upload" .. query
+    if kind:lower():find("multipart/form-data", 1, true) == 1 and taken_raw(method, upload) then
+      headers:replace(":path", upload)
+      return
+    end
     handle:respond({[":status"] = "415"}, "expected content of type application/json, found '" .. kind .. "'")
   end
 end
@@ -156,7 +163,7 @@ function envoy_on_response(handle)
   local told = headers:get("x-http-status")
   headers:remove("x-http-status")
   if status ~= 200 then return end
-  local success = told == "204" and told or SUCCESSES[rpc]
+  local success = (told == "204" or told == "200") and told or SUCCESSES[rpc]
   if success == nil then return end
   headers:replace(":status", success)
   if success == "204" then
