@@ -288,3 +288,6 @@ class TaskService(task_service_pb2_grpc.TaskServiceServicer):
     ) -> AsyncIterator[task_pb2.TaskEvent]:
         for found in await self._remarks.events(request.task_id):
             yield remarks.event(found)
+
+    async def GetTaskEvent(self, request: pb.GetTaskEventRequest, context: RpcContext) -> task_pb2.TaskEvent:
+        return remarks.event(await self._remarks.event(request.task_id, request.event_id))

@@ -199,6 +199,11 @@ class TaskServiceStub:
                 request_serializer=flowloom_dot_engine_dot_v1_dot_task__service__pb2.ListTaskEventsRequest.SerializeToString,
                 response_deserializer=flowloom_dot_engine_dot_v1_dot_task__pb2.TaskEvent.FromString,
                 _registered_method=True)
+        self.GetTaskEvent = channel.unary_unary(
+                '/flowloom.engine.v1.TaskService/GetTaskEvent',
+                request_serializer=flowloom_dot_engine_dot_v1_dot_task__service__pb2.GetTaskEventRequest.SerializeToString,
+                response_deserializer=flowloom_dot_engine_dot_v1_dot_task__pb2.TaskEvent.FromString,
+                _registered_method=True)
 
 
 class TaskServiceServicer:
@@ -449,6 +454,13 @@ class TaskServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetTaskEvent(self, request, context):
+        """One thing that was done with a task. NOT_FOUND: no such task or event.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_TaskServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -610,6 +622,11 @@ def add_TaskServiceServicer_to_server(servicer, server):
             'ListTaskEvents': grpc.unary_stream_rpc_method_handler(
                     servicer.ListTaskEvents,
                     request_deserializer=flowloom_dot_engine_dot_v1_dot_task__service__pb2.ListTaskEventsRequest.FromString,
+                    response_serializer=flowloom_dot_engine_dot_v1_dot_task__pb2.TaskEvent.SerializeToString,
+            ),
+            'GetTaskEvent': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetTaskEvent,
+                    request_deserializer=flowloom_dot_engine_dot_v1_dot_task__service__pb2.GetTaskEventRequest.FromString,
                     response_serializer=flowloom_dot_engine_dot_v1_dot_task__pb2.TaskEvent.SerializeToString,
             ),
     }
@@ -1477,6 +1494,33 @@ class TaskService:
             target,
             '/flowloom.engine.v1.TaskService/ListTaskEvents',
             flowloom_dot_engine_dot_v1_dot_task__service__pb2.ListTaskEventsRequest.SerializeToString,
+            flowloom_dot_engine_dot_v1_dot_task__pb2.TaskEvent.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetTaskEvent(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/flowloom.engine.v1.TaskService/GetTaskEvent',
+            flowloom_dot_engine_dot_v1_dot_task__service__pb2.GetTaskEventRequest.SerializeToString,
             flowloom_dot_engine_dot_v1_dot_task__pb2.TaskEvent.FromString,
             options,
             channel_credentials,

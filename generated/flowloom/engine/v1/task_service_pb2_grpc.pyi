@@ -119,6 +119,8 @@ class TaskServiceStub:
     """Deletes a remark. NOT_FOUND: no such task or remark."""
     ListTaskEvents: _aio.UnaryStreamMultiCallable[_task_service_pb2.ListTaskEventsRequest, _task_pb2.TaskEvent]
     """What was done with a task, newest first. NOT_FOUND: no such task."""
+    GetTaskEvent: _aio.UnaryUnaryMultiCallable[_task_service_pb2.GetTaskEventRequest, _task_pb2.TaskEvent]
+    """One thing that was done with a task. NOT_FOUND: no such task or event."""
 
 class TaskServiceServicer(metaclass=_abc_1.ABCMeta):
     """Work for people. What holds for every service of the engine stands at RepositoryService."""
@@ -413,5 +415,13 @@ class TaskServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_task_service_pb2.ListTaskEventsRequest, _abc.AsyncIterator[_task_pb2.TaskEvent]],
     ) -> _abc.AsyncIterator[_task_pb2.TaskEvent]:
         """What was done with a task, newest first. NOT_FOUND: no such task."""
+
+    @_abc_1.abstractmethod
+    def GetTaskEvent(
+        self,
+        request: _task_service_pb2.GetTaskEventRequest,
+        context: _aio.ServicerContext[_task_service_pb2.GetTaskEventRequest, _abc.Awaitable[_task_pb2.TaskEvent]],
+    ) -> _abc.Awaitable[_task_pb2.TaskEvent]:
+        """One thing that was done with a task. NOT_FOUND: no such task or event."""
 
 def add_TaskServiceServicer_to_server(servicer: TaskServiceServicer, server: _aio.Server) -> None: ...
