@@ -45,11 +45,11 @@ class Store:
             self._open = self._database.writer()
         return self._open
 
-    async def transact(self, wants: Wanted, project: Project) -> None:
-        """Lock and load what is wanted, write what `project` makes of it, commit."""
+    async def transact(self, wants: Wanted, project: Project, ticket: str) -> None:
+        """See the port."""
 
         def run() -> None:
-            loaded = load(self.writer, wants)
+            loaded = load(self.writer, wants, ticket)
             self.writer.run([*statements(project(loaded), with_terms=self._with_terms), COMMIT])
 
         await self.in_thread(run)
