@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, Generic, TypeVar
@@ -122,6 +122,11 @@ def fetch(
 def refuse(field: str, message: str) -> InvalidArgument:
     """Refuse one field of a request for a list."""
     return InvalidArgument("invalid-query", message, violations=[FieldViolation(field, message)])
+
+
+def several(values: Iterable[str]) -> tuple[str, ...]:
+    """The values of a filter that takes several: each may be some with commas between them, as in query parameters."""
+    return tuple(part for value in values for part in value.split(","))
 
 
 def _check(sorting: Sorting, filters: object, page: Page) -> _Wanted:

@@ -41,7 +41,7 @@ from engine.kernel import decide as kernel
 from engine.kernel import events as ev
 from engine.kernel.apply import fold
 from engine.kernel.env import Env, Limits, Scripts
-from engine.kernel.errors import NOT_FOUND, MissingDefinition, MissingVariables, Refused, failed
+from engine.kernel.errors import NOT_FOUND, MissingDefinition, MissingTasks, MissingVariables, Refused, failed
 from engine.kernel.state import Tree
 from engine.kernel.texts import check_texts
 from engine.kernel.triggers.timer import next_of
@@ -330,16 +330,19 @@ class Batch:
                 world.definitions.load(missing)
             except MissingVariables:
                 self._spoilt.add(root_id)
-                self._load_variables(root_id)
+                self._load_more(self._unit.load_variables, root_id)
+            except MissingTasks:
+                self._spoilt.add(root_id)
+                self._load_more(self._unit.load_tasks, root_id)
             except BaseException:
                 self._spoilt.add(root_id)
                 raise
         raise RuntimeError(f"expected at most {MAX_LOADS_PER_COMMAND} loads for {type(command).__name__}, found more")
 
-    def _load_variables(self, root_id: str) -> None:
-        assert self._loaded is not None, "a new tree has no variables in the database"
+    def _load_more(self, load: Callable[[Loaded, str], None], root_id: str) -> None:
+        assert self._loaded is not None, "a new tree has nothing in the database"
         self._is_broken = True
-        self._unit.load_variables(self._loaded, root_id)
+        load(self._loaded, root_id)
         self._is_broken = False
 
     def _recall(self) -> None:

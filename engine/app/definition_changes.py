@@ -239,10 +239,12 @@ class DefinitionChanges:
     async def add_starter(self, definition_id: str, starter: Starter, request_id: str = "") -> None:
         """Adding one that is there already changes nothing (Flowable). Raises Refused: NOT_FOUND; INVALID_ARGUMENT for
         anything but exactly one of user and group."""
-        if bool(starter.user_id) == bool(starter.group_id) or len(starter.user_id + starter.group_id) > MAX_NAME:
-            raise invalid(
-                "starter", f"expected exactly one of user and group, of at most {MAX_NAME} characters, found another"
-            )
+        if bool(starter.user_id) == bool(starter.group_id):
+            found = "both" if starter.user_id else "neither"
+            raise invalid("starter", f"expected either a user or a group, found {found}")
+        if len(starter.user_id + starter.group_id) > MAX_NAME:
+            found = f"expected a user or a group of at most {MAX_NAME} characters (limit: MAX_NAME), found more"
+            raise invalid("starter", found)
         link_id = self._new_id()
 
         def work(unit: RepositoryUnit) -> Reply:

@@ -216,10 +216,12 @@ class DefinitionCache:
 
         Raises Refused: INVALID_ARGUMENT for none or several of the three, else as the methods above.
         """
-        if sum(map(bool, (definition_id, key, message))) != 1:
+        given = [what for what, told in (("an id", definition_id), ("a key", key), ("a message", message)) if told]
+        if len(given) != 1:
+            found = " and ".join(given) or "none of them"
             raise invalid(
                 "start-target",
-                "expected exactly one of a process definition's id, its key and a message, found another number",
+                f"expected exactly one of a process definition's id, its key and a message, found {found}",
             )
 
         def resolve() -> StartTarget:

@@ -19,7 +19,7 @@ from engine.app.unit_of_work import Committed, EventTypes
 from engine.kernel import commands as cmd
 from engine.kernel import events as ev
 from engine.kernel.definition import Definition
-from engine.kernel.errors import MissingDefinition
+from engine.kernel.errors import MissingDefinition, invalid
 from engine.kernel.state import ACTIVE, COMPLETED, SUSPENDED
 from engine.kernel.values import Variable
 from mesh.errors import NotFound
@@ -136,6 +136,8 @@ class Starting:
             version=ask.version,
             tenant_id=ask.tenant_id,
         )
+        if ask.definition_id and ask.tenant_id:
+            self._check_tenant(ask)
         instance_id = self._new_id()
         command = cmd.StartProcess(
             definition_id=target.definition_id,
@@ -165,6 +167,16 @@ class Starting:
             # A repeated request got its first answer, which is about another id than the one just minted.
             view = await self._look(started_id, str(reply["process_definition_id"]), ask)
         return Started(view=view)
+
+    def _check_tenant(self, ask: StartAsk) -> None:
+        tenant_id = self._definitions.by_id(ask.definition_id).tenant_id
+        if tenant_id != ask.tenant_id:
+            raise invalid(
+                "wrong-tenant",
+                f"expected the tenant of process definition {ask.definition_id}, '{tenant_id}', or none, "
+                f"found '{ask.tenant_id}'",
+                process_definition_id=ask.definition_id,
+            )
 
     async def _view(self, events: Sequence[ev.Event], *, with_variables: bool) -> ProcessInstanceView:
         started = events[0]

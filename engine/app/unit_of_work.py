@@ -234,6 +234,10 @@ class UnitOfWork(Protocol):
         """Read the variables of all scopes of a locked tree; trees built from now on have them."""
         ...
 
+    def load_tasks(self, loaded: Loaded, root_id: str) -> None:
+        """Read all tasks of a locked tree; trees built from now on have them."""
+        ...
+
     def flush(self, changes: Changes, loaded: Loaded | None) -> int:
         """Write everything and commit. Returns how many deliveries were made of what the commands threw."""
         ...

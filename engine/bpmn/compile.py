@@ -115,6 +115,7 @@ class _Compiler:
                 n.trigger is not None and n.trigger.name == VARIABLE for n in self.nodes.values()
             ),
             has_aggregations=any(n.loop is not None and n.loop.aggregations for n in self.nodes.values()),
+            error_codes={e.id: code for e in root.all("error") if (code := e.attributes.get("errorCode", ""))},
             documentation=header.documentation,
             category=header.category,
             resource_name=resource,
@@ -242,6 +243,8 @@ class _Compiler:
             )
             return
         node.trigger = trigger
+        if position is Position.EVENT_SUB_START and not trigger.scope_interrupting:
+            node.interrupting = False
         node.event = trigger.read(definition, self.reader, source)
 
     # --- multi-instance -------------------------------------------------------------------------------------------

@@ -7,7 +7,9 @@ What a script sees:
 - `execution` with `getVariable`, `setVariable`, `hasVariable`, `removeVariable`, `getVariables`, `setVariables`,
   `getVariableNames`, the same with `Local` at the end for the execution's own variables, `setTransientVariable`, and
   the read-only properties below, each also as a getter (`execution.id`, `execution.getId()`);
-- `BpmnError(code, message)`, to be thrown; Flowable's name for it, `org.flowable.engine.delegate.BpmnError`, works too.
+- in task listeners `task` with getters and setters of its fields, and the same methods for variables;
+- `BpmnError(code, message)`, to be thrown; Flowable's name for it, `org.flowable.engine.delegate.BpmnError`, works too;
+- a few classes and methods of Java (see `script_prelude`).
 
 A script cannot reach Python: the values go in and come out as JSON text, and what it sets is carried out when it has
 ended. A script that fails has set nothing; one that throws a BPMN error keeps what it set before.
@@ -23,6 +25,7 @@ from typing import Any, Final
 import msgspec
 
 from engine.effects import script_worker
+from engine.effects.script_prelude import java_names
 from engine.effects.script_processes import ScriptCrash, ScriptProcesses, ScriptRun, ScriptTooLong, shared_processes
 from engine.kernel.env import ScriptApi, ScriptError
 from engine.kernel.errors import BpmnError
@@ -71,6 +74,12 @@ _BIND: Final = "for(const n in v)b[n]=G[n]=v[n];\n"
 _ERROR: Final = """class BpmnError extends Error{constructor(c,m){super(m===undefined?'':''+m);this.code=''+c}
 toString(){return '\\x01'+S([this.code,this.message])}}
 h('BpmnError',BpmnError);h('org',{flowable:{engine:{delegate:{BpmnError}}}});
+"""
+_TASK: Final = """{const e=G.execution,k={};for(const n of K(e))if(n.includes('Variable'))k[n]=e[n];
+for(const n in i.k){const N=n[0].toUpperCase()+n.slice(1);k[n]=i.k[n];k['get'+N]=()=>k[n];
+k['set'+N]=x=>{k[n]=x===undefined?null:x;c.push(['k','set'+N,k[n]])}}
+for(const n of ['addCandidateUser','addCandidateGroup'])k[n]=x=>{c.push(['k',n,x])};
+k.getExecution=()=>e;h('task',k);h('taskService',{saveTask(){}})}
 """
 # `w` writes and notes how: v where the name lives, l local, t transient; r and d remove. `l` holds the local names.
 _EXECUTION: Final = """{const e={},l={},w=o=>(n,x)=>{n=''+n;if(x===undefined)x=null;c.push([o,n,x]);
@@ -222,11 +231,16 @@ def _surroundings(source: str, variables: Mapping[str, Value], api: ScriptApi) -
     prelude.append(_BIND)
     if "BpmnError" in source:
         prelude.append(_ERROR)
+    prelude.append(java_names(source))
+    task = api.task() if "task" in source else None
     # After the variables: one that is called `execution` does not hide the execution.
-    if "execution" in source:
+    if "execution" in source or task is not None:
         document["p"] = {name: api.property(name) for name in PROPERTIES}
         document["l"] = [name for name in api.local_names() if name != "__proto__"]
         prelude.append(_EXECUTION)
+    if task is not None:
+        document["k"] = task
+        prelude.append(_TASK)
     prelude.append(_FINISH)
     return "".join(prelude), msgspec.json.encode(document).decode()
 
@@ -259,6 +273,7 @@ _SETS: Final[Mapping[str, Callable[[ScriptApi, str, Value], None]]] = MappingPro
         "v": lambda api, name, value: api.set_variable(name, value),
         "l": lambda api, name, value: api.set_local(name, value),
         "t": lambda api, name, value: api.set_transient(name, value),
+        "k": lambda api, name, value: api.call_task(name, value),
     }
 )
 _REMOVES: Final[Mapping[str, Callable[[ScriptApi, str], None]]] = MappingProxyType(

@@ -7,7 +7,7 @@ open turns have so far.
 
 from typing import Any
 
-from engine.kernel import scopes
+from engine.kernel import contexts, scopes
 from engine.kernel.definition import Aggregation, Node
 from engine.kernel.expression import ExpressionError
 from engine.kernel.state import Execution, Instance
@@ -98,7 +98,7 @@ def _overviews(node: Node) -> list[Aggregation]:
 
 
 def _part(turn: Turn, instance: Instance, execution: Execution, each: Aggregation) -> Part:
-    context = scopes.ExecutionContext(turn, instance, execution)
+    context = contexts.ExecutionContext(turn, instance, execution)
     found: Part = {}
     for parameter in each.parameters:
         name = parameter.target or str(

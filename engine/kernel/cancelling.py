@@ -2,6 +2,7 @@
 
 from engine.kernel import events as ev
 from engine.kernel import here, listeners
+from engine.kernel.errors import MissingTasks
 from engine.kernel.state import TERMINATED, Execution, Instance
 from engine.kernel.turn import Turn
 from engine.kernel.waits import close, close_waits
@@ -43,9 +44,11 @@ def end_task(
     """End the user task that an execution holds; its `delete` listeners run first (Flowable: on completion too)."""
     task = turn.tree.tasks.get(execution.task)
     node = turn.node_of(instance, execution)
-    deleting = listeners.of_event(getattr(node.props, "listeners", ()), listeners.DELETE)
-    if deleting and task is not None:
-        listeners.run(deleting, here.Here(turn, instance, execution, node), task)
+    found = getattr(node.props, "listeners", ())
+    if listeners.of_event(found, listeners.DELETE):
+        if task is None:
+            raise MissingTasks(execution.task)
+        listeners.run(found, listeners.DELETE, here.Here(turn, instance, execution, node), task)
     if task is not None:
         turn.ended_tasks[task.id] = task
     turn.emit(

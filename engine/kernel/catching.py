@@ -63,11 +63,14 @@ def _starts(node: Node, inside: str) -> tuple[Node, ...]:
 
 
 def best(events: Iterable[Node], trigger: str, code: str) -> Node | None:
-    """The event that catches a code: one that names it before one that takes all."""
+    """The event that catches a code: one that names it before one that takes all.
+
+    What is thrown without a code is caught by any event, one with a code first (Flowable).
+    """
     takes_all: Node | None = None
     for event in events:
         if event.trigger is not None and event.trigger.name == trigger:
-            if event.event.code == code:
+            if event.event.code and code in ("", event.event.code):
                 return event
             if not event.event.code and takes_all is None:
                 takes_all = event

@@ -22,5 +22,5 @@ def _test(turn: Turn, instance: Instance, execution: Execution, wait: Wait) -> N
     if not turn.alive(instance, execution.id) or wait not in execution.waits:
         return
     event = turn.definition_of(instance).nodes[wait.element_id]
-    if Here(turn, instance, execution, event).value(event.event.condition) is True:
+    if event.event.holds(Here(turn, instance, execution, event)):
         lifecycle.wake(turn, instance, execution, wait.element_id, Wake(kind=CONDITIONAL, wait_id=wait.id))

@@ -3,7 +3,7 @@
 Built once by `engine.bpmn.compile` from a model and cached by id; the kernel only reads it.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
@@ -108,7 +108,8 @@ class TriggerKind:
     `arm` opens the wait of a catching event on the host execution (`here.execution`) for the event `node`; `throw`
     does what a throwing event does and says whether the token goes on. `receive` gives the variables that a catching
     event takes over from those that came with it; `fired` is called on the host when a wait of the event happened
-    (timers repeat there). `jumps` names the nodes on which a token goes on from here without a sequence flow.
+    (timers repeat there). `jumps` names the nodes on which a token goes on from here without a sequence flow. An event
+    sub-process that starts with an event that is not `scope_interrupting` interrupts nothing, whatever it says.
     """
 
     name: str
@@ -121,6 +122,7 @@ class TriggerKind:
     receive: Callable[["Node", dict[str, Any], datetime], dict[str, Any]] | None = None
     fired: Callable[["Here", "Node", Wake], None] = _do_nothing
     jumps: Callable[["Node"], "tuple[Node, ...]"] = _nowhere
+    scope_interrupting: bool = True
 
 
 class Flow:
@@ -273,7 +275,10 @@ class DataObject:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Definition:
-    """A compiled definition. `starts` are the start events of the process itself, in document order."""
+    """A compiled definition. `starts` are the start events of the process itself, in document order.
+
+    `error_codes` are the codes of the document's errors by their ids.
+    """
 
     id: str
     key: str
@@ -287,6 +292,7 @@ class Definition:
     has_inclusive_joins: bool
     has_aggregations: bool = False
     has_variable_listeners: bool = False
+    error_codes: Mapping[str, str] = field(default_factory=dict)
     documentation: str = ""
     category: str = ""
     resource_name: str = ""

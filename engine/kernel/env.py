@@ -65,6 +65,14 @@ class ScriptApi(Protocol):
 
     def property(self, name: str) -> Value: ...
 
+    def task(self) -> dict[str, Value] | None:
+        """The fields of the task whose listener runs; None outside of task listeners."""
+        ...
+
+    def call_task(self, method: str, value: Value) -> None:
+        """Call a method of that task, such as `setName`."""
+        ...
+
 
 class ScriptError(Exception):
     """A script that failed, ran too long or needed too much memory."""

@@ -79,3 +79,11 @@ class MissingVariables(Exception):
     def __init__(self, scope_id: str) -> None:
         super().__init__(scope_id)
         self.scope_id = scope_id
+
+
+class MissingTasks(Exception):
+    """The kernel needs a task that the command did not name and that was left in the database; load all of the tree."""
+
+    def __init__(self, task_id: str) -> None:
+        super().__init__(task_id)
+        self.task_id = task_id

@@ -29,7 +29,9 @@ def _search(
     element_id: str,
 ) -> None:
     for level in catching.levels(turn, instance, start, thrower):
-        event = catching.best(level.events, ERROR, error.code)
+        # Flowable: a code that is the id of an error of the catching document stands for that error's code.
+        codes = turn.definition_of(level.instance).error_codes
+        event = catching.best(level.events, ERROR, codes.get(error.code, error.code))
         if event is not None:
             known = {**error.variables, CODE: error.code, MESSAGE: error.message or None}
             catching.catch(turn, level, event, Wake(kind=ERROR, variables=known), instance)

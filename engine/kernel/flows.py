@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from engine.kernel import here, scopes
+from engine.kernel import contexts, here, scopes
 from engine.kernel.definition import Flow, Node
 from engine.kernel.errors import failed
 from engine.kernel.expression import Expression, ExpressionError
@@ -47,7 +47,7 @@ def _boolean(
     turn: Turn, instance: Instance, execution: Execution, what: Expression, element_id: str, role: str
 ) -> bool:
     try:
-        value = what.evaluate(scopes.ExecutionContext(turn, instance, execution))
+        value = what.evaluate(contexts.ExecutionContext(turn, instance, execution))
     except ExpressionError as error:
         raise expression_refusal(error, element_id) from error
     if what.is_literal and str(value).lower() in ("true", "false"):

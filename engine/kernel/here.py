@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+from engine.kernel import contexts, flows, lifecycle, scopes, waits
 from engine.kernel import events as ev
-from engine.kernel import flows, lifecycle, scopes, waits
 from engine.kernel.definition import Flow, Node
 from engine.kernel.errors import BpmnError, Refused, failed
 from engine.kernel.expression import Expression, ExpressionError
@@ -60,8 +60,8 @@ class Here:
 
     # --- values ---------------------------------------------------------------------------------------------------
 
-    def context(self, task: Task | None = None, extra: Mapping[str, Any] | None = None) -> scopes.ExecutionContext:
-        return scopes.ExecutionContext(self.turn, self.instance, self.execution, task, extra)
+    def context(self, task: Task | None = None, extra: Mapping[str, Any] | None = None) -> contexts.ExecutionContext:
+        return contexts.ExecutionContext(self.turn, self.instance, self.execution, task, extra)
 
     def value(
         self, expression: Expression | None, task: Task | None = None, extra: Mapping[str, Any] | None = None

@@ -56,7 +56,7 @@ def set_off(turn: Turn, instance: Instance, definition: Definition, start: Node)
     process = definition.process
     root = lifecycle.root_execution(instance, process)
     if process.listeners:
-        listeners.run(listeners.of_event(process.listeners, listeners.START), Here(turn, instance, root, process))
+        listeners.run(process.listeners, listeners.START, Here(turn, instance, root, process))
     if process.data_objects or process.event_subprocesses:
         lifecycle.open_scope(turn, instance, root, process)
     lifecycle.enter_later(turn, instance, instance.id, start)

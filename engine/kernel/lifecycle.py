@@ -144,7 +144,7 @@ def behave(turn: Turn, instance: Instance, execution: Execution, node: Node) -> 
     at = here.Here(turn, instance, execution, node)
     try:
         if node.listeners:
-            listeners.run(listeners.of_event(node.listeners, listeners.START), at)
+            listeners.run(node.listeners, listeners.START, at)
         if node.skip is not None and is_skipped(turn, instance, execution, node):
             at.leave()
             return
@@ -210,7 +210,7 @@ def leave(
         return
     if node.listeners:
         at = here.Here(turn, instance, execution, node)
-        listeners.run(listeners.of_event(node.listeners, listeners.END), at)
+        listeners.run(node.listeners, listeners.END, at)
     if flows is None:
         flows = () if is_turn else choose(turn, instance, execution, node)
     if execution.waits:
@@ -269,7 +269,7 @@ def go(
         turn.emit(ev.FlowTaken(instance_id=instance.id, flow_id=flow.id, at=turn.at))
         if flow.listeners:
             at = here.Here(turn, instance, scope_of(turn, instance, scope_id), node)
-            listeners.run(listeners.of_event(flow.listeners, listeners.TAKE), at)
+            listeners.run(flow.listeners, listeners.TAKE, at)
         enter_later(turn, instance, scope_id, flow.target, flow.id, local_variables=handed_on)
         handed_on = None
     if not flows:
@@ -325,7 +325,7 @@ def end_instance(turn: Turn, instance: Instance, end_element_id: str = "", reaso
     process = turn.definition_of(instance).process
     if process.listeners:
         at = here.Here(turn, instance, root_execution(instance, process), process)
-        listeners.run(listeners.of_event(process.listeners, listeners.END), at)
+        listeners.run(process.listeners, listeners.END, at)
     if instance.waits:
         close(turn, instance, instance.id, tuple(instance.waits))
     caller = turn.tree.instances.get(instance.super_instance_id) if instance.super_instance_id else None

@@ -48,7 +48,7 @@ def start_body(
     body = instance.executions[body_id]
     at = here.Here(turn, instance, body, node)
     if node.listeners:
-        listeners.run(listeners.of_event(node.listeners, listeners.START), at)
+        listeners.run(node.listeners, listeners.START, at)
     items = _items(at, loop)
     total = _cardinality(at, loop) if items is None else len(items)
     _check_total(turn, node, total)

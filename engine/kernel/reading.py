@@ -69,6 +69,18 @@ class Problem:
         return f"line {self.line}, {where}: {self.message}" if self.line else f"{where}: {self.message}"
 
 
+def read_fields(source: Source) -> dict[str, str]:
+    """The `field` extensions of an element or directly inside an extension element, as text by name (Flowable)."""
+    found: dict[str, str] = {}
+    for each in (*source.extensions("field"), *(c for c in source.children if c.tag == "field")):
+        text = each.attributes.get("stringValue") or each.attributes.get("expression")
+        if text is None:
+            inner = next((c for c in each.children if c.tag in ("string", "expression")), None)
+            text = inner.text if inner is not None else ""
+        found[each.attributes.get("name", "")] = text
+    return found
+
+
 class Reader:
     """Collects problems and parses expressions while a model is read."""
 

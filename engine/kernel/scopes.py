@@ -5,7 +5,7 @@ it at the process instance otherwise (Flowable's `setVariable`). Loop counters a
 multi-instance executions themselves.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
@@ -13,8 +13,8 @@ import msgspec
 
 from engine.kernel import events as ev
 from engine.kernel.errors import MissingVariables, Refused
-from engine.kernel.expression import Exposed, ExpressionError, UnknownName
-from engine.kernel.state import Execution, Instance, Task
+from engine.kernel.expression import Exposed
+from engine.kernel.state import Execution, Instance
 from engine.kernel.turn import Turn
 from engine.kernel.values import NULL, Variable, type_of
 
@@ -150,7 +150,7 @@ def put(turn: Turn, instance: Instance, scope_id: str, name: str, value: Any) ->
 
     Raises Refused for what is not a value or is larger than the limit.
     """
-    _check_name(name)
+    check_name(name)
     variable = value if type(value) is Variable else typed(name, value)
     former = turn.tree.variables.get(scope_id, {}).get(name)
     if former is not None and former == variable and type(former.value) is type(variable.value):
@@ -171,7 +171,8 @@ def put(turn: Turn, instance: Instance, scope_id: str, name: str, value: Any) ->
     )
 
 
-def _check_name(name: Any) -> None:
+def check_name(name: Any) -> None:
+    """Refuse what cannot be the name of a variable."""
     # Expressions call with whatever they have.
     if type(name) is not str or not 0 < len(name) <= MAX_NAME_CHARACTERS:
         expected = f"expected a variable name of 1 to {MAX_NAME_CHARACTERS} characters"
@@ -220,189 +221,9 @@ def remove(turn: Turn, instance: Instance, scope_id: str, name: str) -> bool:
     return True
 
 
-class ExecutionContext:
-    """What an expression sees from an execution (the `Context` of the expression language)."""
-
-    __slots__ = ("_execution", "_extra", "_instance", "_task", "_turn")
-
-    def __init__(
-        self,
-        turn: Turn,
-        instance: Instance,
-        execution: Execution | None,
-        task: Task | None = None,
-        extra: Mapping[str, Any] | None = None,
-    ) -> None:
-        self._turn = turn
-        self._instance = instance
-        self._execution = execution
-        self._task = task
-        self._extra = extra
-
-    @property
-    def now(self) -> datetime:
-        return self._turn.at
-
-    def has(self, name: str) -> bool:
-        return has(self._turn, self._instance, self._execution, name)
-
-    def resolve(self, name: str) -> Any:
-        try:
-            return find(self._turn, self._instance, self._execution, name)
-        except KeyError:
-            pass
-        if self._extra is not None and name in self._extra:
-            return self._extra[name]
-        return self._object(name)
-
-    def _object(self, name: str) -> Any:
-        match name:
-            case "execution" | "variableContainer":
-                return exposed_execution(self._turn, self._instance, self._execution)
-            case "task" if self._task is not None:
-                return exposed_task(self._turn, self._task)
-            case "authenticatedUserId":
-                return self._turn.user_id or None
-            case "currentTenantId":
-                return self._instance.tenant_id
-            case _:
-                raise UnknownName(name)
-
-    def assign(self, name: str, value: Any) -> None:
-        set_variable(self._turn, self._instance, self._execution, name, value)
-
-    def task(self, task_id: str) -> Exposed:
-        found = self._turn.tree.tasks.get(task_id) or self._turn.ended_tasks.get(task_id)
-        if found is None:
-            raise ExpressionError(f"expected the id of a task of this instance, found '{task_id}'")
-        return exposed_task(self._turn, found)
-
-
-def exposed_execution(turn: Turn, instance: Instance, execution: Execution | None) -> Exposed:
-    """The `execution` object of expressions: Flowable's accessors, by allow-list."""
-
-    def get(name: str) -> Any:
-        try:
-            return find(turn, instance, execution, name)
-        except KeyError:
-            return None
-
-    own_id = execution.id if execution is not None else instance.id
-
-    def get_local(name: str) -> Any:
-        variable = turn.tree.variables.get(own_id, {}).get(name)
-        return variable.value if variable is not None else None
-
-    def set_transient(name: str, value: Any) -> None:
-        _check_name(name)
-        turn.transient.setdefault(instance.id, {})[name] = value
-
-    node = turn.node_of(instance, execution) if execution is not None else turn.definition_of(instance).process
-    return Exposed(
-        "execution",
-        properties={
-            "id": lambda: own_id,
-            "parentId": lambda: execution.parent if execution is not None else None,
-            "processInstanceId": lambda: instance.id,
-            "rootProcessInstanceId": lambda: instance.root_id,
-            "superExecutionId": lambda: instance.super_execution_id or None,
-            "processDefinitionId": lambda: instance.definition_id,
-            "processDefinitionKey": lambda: instance.definition_key,
-            "processInstanceBusinessKey": lambda: instance.business_key or None,
-            "businessKey": lambda: instance.business_key or None,
-            "currentActivityId": lambda: node.id,
-            "currentActivityName": lambda: node.name or None,
-            "activityId": lambda: node.id,
-            "tenantId": lambda: instance.tenant_id,
-            "startUserId": lambda: instance.start_user_id or None,
-            "name": lambda: instance.name or None,
-            "eventName": lambda: None,
-            "parent": lambda: exposed_parent(turn, instance, execution),
-            "variables": lambda: visible(turn, instance, execution),
-        },
-        methods={
-            "getVariable": get,
-            "getVariableLocal": get_local,
-            "getVariables": lambda: visible(turn, instance, execution),
-            "hasVariable": lambda name: has(turn, instance, execution, name),
-            "hasVariableLocal": lambda name: name in turn.tree.variables.get(own_id, {}),
-            "setVariable": lambda name, value: set_variable(turn, instance, execution, name, value),
-            "setVariableLocal": lambda name, value: put(turn, instance, own_id, name, value),
-            "setTransientVariable": set_transient,
-            "removeVariable": lambda name: remove_visible(turn, instance, execution, name),
-            "removeVariableLocal": lambda name: remove(turn, instance, own_id, name),
-        },
-    )
-
-
-def exposed_parent(turn: Turn, instance: Instance, execution: Execution | None) -> Exposed | None:
-    """The execution around one; None for the process instance's own."""
-    if execution is None or execution.id == instance.id:
-        return None
-    return exposed_execution(turn, instance, instance.executions.get(execution.parent))
-
-
 def remove_visible(turn: Turn, instance: Instance, execution: Execution | None, name: str) -> bool:
     """Remove a name from the innermost scope that holds it."""
     return any(remove(turn, instance, scope_id, name) for scope_id in scope_ids(instance, execution))
 
 
-def exposed_task(turn: Turn, task: Task) -> Exposed:
-    """The `task` object of expressions."""
-    instance = turn.tree.instances[task.instance_id]
-    execution = instance.executions.get(task.execution_id)
-
-    def get(name: str) -> Any:
-        try:
-            return find(turn, instance, execution, name)
-        except KeyError:
-            return None
-
-    def change(field: str, value: Any) -> None:
-        if type(value) is not (int if field == "priority" else str):
-            raise ExpressionError(f"expected a text as the task's {field}, found {value!r}")
-        turn.emit(
-            ev.TaskUpdated(
-                instance_id=instance.id,
-                task_id=task.id,
-                execution_id=task.execution_id,
-                at=turn.at,
-                changes={field: value},
-                assignee=task.assignee,
-            )
-        )
-
-    return Exposed(
-        "task",
-        properties={
-            "id": lambda: task.id,
-            "name": lambda: task.name,
-            "description": lambda: task.description or None,
-            "assignee": lambda: task.assignee or None,
-            "owner": lambda: task.owner or None,
-            "priority": lambda: task.priority,
-            "dueDate": lambda: task.due_at,
-            "createTime": lambda: task.created_at,
-            "category": lambda: task.category or None,
-            "formKey": lambda: task.form_key or None,
-            "taskDefinitionKey": lambda: task.element_id,
-            "executionId": lambda: task.execution_id,
-            "processInstanceId": lambda: task.instance_id,
-            "processDefinitionId": lambda: instance.definition_id,
-            "tenantId": lambda: task.tenant_id,
-        },
-        methods={
-            "getVariable": get,
-            "setVariable": lambda name, value: set_variable(turn, instance, execution, name, value),
-            "setVariableLocal": lambda name, value: put(turn, instance, task.execution_id, name, value),
-            "setAssignee": lambda value: change("assignee", value or ""),
-            "setOwner": lambda value: change("owner", value or ""),
-            "setName": lambda value: change("name", value or ""),
-            "setDescription": lambda value: change("description", value or ""),
-            "setPriority": lambda value: change("priority", int(value)),
-            "setCategory": lambda value: change("category", value or ""),
-        },
-    )
-
-
-__all__ = ["NULL", "ExecutionContext", "find", "put", "remove", "set_variable", "visible"]
+__all__ = ["NULL", "find", "put", "remove", "set_variable", "visible"]

@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping
 from functools import lru_cache
 from typing import Any
 
-from engine.kernel import here, scopes
+from engine.kernel import contexts, here, scopes
 from engine.kernel.env import ScriptError
 from engine.kernel.errors import BpmnError
 from engine.kernel.expression import ExpressionError, ExpressionSyntaxError, parse
@@ -22,9 +22,10 @@ parse_script = lru_cache(maxsize=4096)(parse)
 class _Api:
     """What a script may call of its execution."""
 
-    def __init__(self, at: "here.Here") -> None:
+    def __init__(self, at: "here.Here", task: Task | None) -> None:
         self._at = at
-        self._exposed = scopes.exposed_execution(at.turn, at.instance, at.execution)
+        self._task = contexts.exposed_task(at.turn, task) if task is not None else None
+        self._exposed = contexts.exposed_execution(at.turn, at.instance, at.execution)
 
     def get_variable(self, name: str) -> Any:
         return self._at.variable(name)
@@ -51,6 +52,15 @@ class _Api:
         found = self._exposed.properties.get(name)
         return found() if found is not None else None
 
+    def task(self) -> dict[str, Any] | None:
+        return {name: read() for name, read in self._task.properties.items()} if self._task is not None else None
+
+    def call_task(self, method: str, value: Any) -> None:
+        found = self._task.methods.get(method) if self._task is not None else None
+        if found is None:
+            raise self._at.refuse("script-failed", f"the script failed: a task has no method '{method}'")
+        found(value)
+
 
 def run_script(
     at: "here.Here",
@@ -71,7 +81,7 @@ def run_script(
         return _expression(at, source, task, inputs)
     visible = {**({} if only_inputs else at.visible_variables()), **(inputs or {})}
     try:
-        value, assigned = at.turn.env.scripts.run(language.lower(), source, visible, _Api(at))
+        value, assigned = at.turn.env.scripts.run(language.lower(), source, visible, _Api(at, task))
     except ScriptError as error:
         raise at.refuse("script-failed", f"the script failed: {error}") from error
     except BpmnError:

@@ -32,6 +32,7 @@ class Turn:
         "ended_tasks",
         "ends",
         "env",
+        "event_name",
         "events",
         "heard",
         "postponed",
@@ -46,6 +47,7 @@ class Turn:
         self.env = env
         self.at = env.now
         self.user_id = user_id
+        self.event_name = ""
         self.events: list[ev.Event] = []
         self.heard = 0
         self.ends: dict[str, str] = {}

@@ -32,6 +32,7 @@ from engine.app.queries import (
 )
 from engine.rpc.context import own_tenant
 from engine.rpc.variables import GLOBAL, read_typed, write_variable
+from mesh.paging import several
 
 F = TypeVar("F", bound=msgspec.Struct)
 M = TypeVar("M", bound=Message)
@@ -41,6 +42,8 @@ RUNTIME: Final = "/process-api/runtime"
 INSTANCES, EXECUTIONS, TASKS = f"{RUNTIME}/process-instances", f"{RUNTIME}/executions", f"{RUNTIME}/tasks"
 VARIABLE_INSTANCES: Final = f"{RUNTIME}/variable-instances"
 _VALUELESS: Final = ("exists", "notExists")
+_WITH_COMMAS: Final = frozenset(("candidate_group_in",))
+"""Filters whose values may have commas; elsewhere a comma separates values, as in Flowable's query parameters."""
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -64,7 +67,7 @@ def filter_of(kind: type[F], request: Message) -> F:
         elif field.message_type is not None:
             wanted[field.name] = tuple(condition(found, f"{field.name}[{i}]") for i, found in enumerate(value))
         else:
-            wanted[field.name] = tuple(value)
+            wanted[field.name] = tuple(value) if field.name in _WITH_COMMAS else several(value)
     own_tenant(wanted.get("tenant_id", ""))
     return kind(**wanted)
 

@@ -235,3 +235,10 @@ def load_variables(writer: Writer, loaded: LoadedRows, root_id: str) -> None:
     tree = loaded.trees[root_id]
     tree.variables = [(row[2], row[6], Variable(row[10], decode_value(row[10], row[7]))) for row in rows]
     tree.whole = True
+
+
+def load_tasks(writer: Writer, loaded: LoadedRows, root_id: str) -> None:
+    """Read all tasks of a locked tree."""
+    rows = writer.run([_ALL_TASKS.of([root_id])])[0].rows
+    loaded.trees[root_id].tasks = list(rows)
+    loaded.task_ids.update(row[2] for row in rows)

@@ -38,6 +38,11 @@ class SqlUnitOfWork:
         assert isinstance(loaded, LoadedRows), "expected what `load` returned"
         loading.load_variables(self.writer, loaded, root_id)
 
+    def load_tasks(self, loaded: Loaded, root_id: str) -> None:
+        """Read all tasks of a locked tree."""
+        assert isinstance(loaded, LoadedRows), "expected what `load` returned"
+        loading.load_tasks(self.writer, loaded, root_id)
+
     def flush(self, changes: Changes, loaded: Loaded | None) -> int:
         """Write everything and commit."""
         assert loaded is None or isinstance(loaded, LoadedRows), "expected what `load` returned"

@@ -62,6 +62,13 @@ class InstanceFilter(msgspec.Struct, frozen=True, kw_only=True):
     tenant_id_like: str | None = None
     without_tenant_id: bool = False
     variables: tuple[Condition, ...] = ()
+    business_key: str | None = None
+    business_key_like: str | None = None
+    process_instance_name_like_ignore_case: str | None = None
+    deployment_id_in: tuple[str, ...] = ()
+    active_activity_ids: tuple[str, ...] = ()
+    callback_type: str | None = None
+    without_callback_id: bool = False
 
 
 class ActivityFilter(msgspec.Struct, frozen=True, kw_only=True):
@@ -85,6 +92,7 @@ class ActivityFilter(msgspec.Struct, frozen=True, kw_only=True):
     tenant_id_like: str | None = None
     without_tenant_id: bool = False
     canceled: bool | None = None
+    process_instance_ids: tuple[str, ...] = ()
 
 
 class TaskFilter(msgspec.Struct, frozen=True, kw_only=True):
@@ -131,6 +139,18 @@ class TaskFilter(msgspec.Struct, frozen=True, kw_only=True):
     without_tenant_id: bool = False
     task_variables: tuple[Condition, ...] = ()
     process_variables: tuple[Condition, ...] = ()
+    without_process_instance_id: bool = False
+    process_definition_key_like: str | None = None
+    process_definition_name_like: str | None = None
+    task_definition_key_like: str | None = None
+    task_definition_keys: tuple[str, ...] = ()
+    task_delete_reason_like: str | None = None
+    without_delete_reason: bool = False
+    task_min_priority: int | None = None
+    task_max_priority: int | None = None
+    task_created_on: datetime | None = None
+    task_completed_on: datetime | None = None
+    ignore_task_assignee: bool = False
 
 
 class VariableFilter(msgspec.Struct, frozen=True, kw_only=True):

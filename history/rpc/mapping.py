@@ -14,7 +14,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from history.app.queries import Condition, Variables
 from history.model.records import Activity, IdentityLink, ProcessInstance, Task, Variable, milliseconds
 from history.rpc.variables import id_of, read_conditions, write_variable
-from mesh.paging import Listed, Page, refuse
+from mesh.paging import Listed, Page, refuse, several
 
 F = TypeVar("F", bound=msgspec.Struct)
 
@@ -56,7 +56,7 @@ def _optional(request: Any, name: str) -> Any:
 
 
 def _repeated(request: Any, name: str) -> tuple[str, ...]:
-    return tuple(getattr(request, name))
+    return several(getattr(request, name))
 
 
 def _conditions(request: Any, name: str) -> tuple[Condition, ...]:

@@ -72,6 +72,10 @@ class Conditions:
         if pattern is not None:
             self.add(like(column, pattern, sqlite=self.sqlite))
 
+    def like_ignore_case(self, column: Sql, pattern: str | None) -> None:
+        if pattern is not None:
+            self.add(like(func.lower(column), pattern.lower(), sqlite=self.sqlite))
+
     def between(self, column: Sql, after: datetime | None, before: datetime | None) -> None:
         if after is not None:
             self.add(column > after)

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, TypeVar
 
-from sqlalchemy import ColumnElement, Connection, FromClause, Row, Select, event, func, null, or_, select
+from sqlalchemy import ColumnElement, Connection, FromClause, Row, Select, event, null, select
 
 from history.app.queries import ActivityFilter, InstanceFilter, Scope, TaskFilter, VariableFilter, Variables
-from history.model.ids import key_of_id
 from history.model.records import Activity, IdentityLink, ProcessInstance, Task, Variable
 from history.storage import codec, tables
 from history.storage.conditions import Conditions, matching
+from history.storage.filtering import activities_where, instances_where, tasks_where, variables_where
 from mesh.db.database import Database
 from mesh.outbox import in_database
 from mesh.paging import Listed, Page, Sorting, fetch
@@ -62,14 +62,18 @@ TASKS: Final = Sorting(
         "taskInstanceId": _task.id,
         "name": _task.name,
         "description": _task.description,
+        "taskDefinitionKey": _task.task_definition_key,
         "assignee": _task.assignee,
         "owner": _task.owner,
         "priority": _task.priority,
         "dueDate": _task.due_date,
         "category": _task.category,
         "duration": _task.duration_ms,
+        "start": _task.created_at,
         "startTime": _task.created_at,
         "endTime": _task.ended_at,
+        "deleteReason": _task.delete_reason,
+        "executionId": _task.execution_id,
         "processInstanceId": _task.instance_id,
         "processDefinitionId": _task.definition_id,
         "tenantId": _task.tenant_id,
@@ -136,25 +140,25 @@ class Queries:
     async def instances(self, wanted: InstanceFilter, page: Page, scope: Scope) -> Listed[ProcessInstance]:
         """A page of instances."""
         statement = select(tables.process_instance).where(
-            *self._conditions(_instances_where, wanted), *_seen(_instance.tenant_id, scope)
+            *self._conditions(instances_where, wanted), *_seen(_instance.tenant_id, scope)
         )
         return await self._page(INSTANCES, statement, (wanted, scope), page, _instance_of)
 
     async def activities(self, wanted: ActivityFilter, page: Page, scope: Scope) -> Listed[Activity]:
         """A page of activities."""
         statement = select(tables.activity).where(
-            *self._conditions(_activities_where, wanted), *_seen(_activity.tenant_id, scope)
+            *self._conditions(activities_where, wanted), *_seen(_activity.tenant_id, scope)
         )
         return await self._page(ACTIVITIES, statement, (wanted, scope), page, _activity_of)
 
     async def tasks(self, wanted: TaskFilter, page: Page, scope: Scope) -> Listed[Task]:
         """A page of tasks."""
-        statement = select(tables.task).where(*self._conditions(_tasks_where, wanted), *_seen(_task.tenant_id, scope))
+        statement = select(tables.task).where(*self._conditions(tasks_where, wanted), *_seen(_task.tenant_id, scope))
         return await self._page(TASKS, statement, (wanted, scope), page, _task_of)
 
     async def variables(self, wanted: VariableFilter, page: Page, scope: Scope) -> Listed[Variable]:
         """A page of variables, without their bytes."""
-        conditions = self._conditions(_variables_where, wanted)
+        conditions = self._conditions(variables_where, wanted)
         for n, condition in enumerate(wanted.variables):
             sqlite = self._database.is_sqlite
             conditions.append(matching(condition, tables.variable, f"variables[{n}]", sqlite=sqlite))
@@ -226,150 +230,6 @@ class Queries:
 
 def _seen(column: ColumnElement[Any], scope: Scope) -> list[ColumnElement[bool]]:
     return [] if scope is None else [column == scope]
-
-
-def _instances_where(conditions: Conditions, wanted: InstanceFilter) -> None:
-    c = _instance
-    conditions.equal(c.id, wanted.process_instance_id)
-    conditions.one_of(c.id, wanted.process_instance_ids, "process_instance_ids")
-    conditions.equal(c.name, wanted.process_instance_name)
-    conditions.like(c.name, wanted.process_instance_name_like)
-    conditions.equal(c.business_key, wanted.process_business_key)
-    conditions.like(c.business_key, wanted.process_business_key_like)
-    conditions.equal(c.business_status, wanted.business_status)
-    conditions.equal(c.definition_id, wanted.process_definition_id)
-    conditions.equal(c.definition_key, wanted.process_definition_key)
-    conditions.one_of(c.definition_key, wanted.process_definition_key_in, "process_definition_key_in")
-    for key in wanted.process_definition_key_not_in:
-        conditions.add(c.definition_key != key)
-    conditions.equal(c.definition_name, wanted.process_definition_name)
-    conditions.equal(c.definition_category, wanted.process_definition_category)
-    conditions.equal(c.definition_version, wanted.process_definition_version)
-    conditions.equal(c.deployment_id, wanted.deployment_id)
-    conditions.equal(c.super_instance_id, wanted.super_process_instance_id)
-    conditions.equal(c.root_id, wanted.root_process_instance_id)
-    if wanted.exclude_subprocesses:
-        conditions.add(c.super_instance_id == "")
-    conditions.present(c.ended_at, wanted.finished)
-    conditions.equal(c.state, wanted.state)
-    conditions.equal(c.start_user_id, wanted.started_by)
-    conditions.equal(c.end_user_id, wanted.finished_by)
-    conditions.between(c.started_at, wanted.started_after, wanted.started_before)
-    conditions.between(c.ended_at, wanted.finished_after, wanted.finished_before)
-    conditions.equal(c.callback_id, wanted.callback_id)
-    conditions.equal(c.reference_id, wanted.reference_id)
-    conditions.tenant(c.tenant_id, wanted)
-    if wanted.active_activity_id is not None:
-        here = select(_activity.instance_id).where(
-            _activity.element_id == wanted.active_activity_id, _activity.ended_at.is_(None)
-        )
-        conditions.add(c.id.in_(here))
-    if wanted.involved_user is not None:
-        linked = select(_link.owner_id).where(_link.user_id == wanted.involved_user)
-        conditions.add(or_(c.id.in_(linked), c.start_user_id == wanted.involved_user))
-    conditions.variables(c.id, "execution_id", wanted.variables, "variables")
-
-
-def _activities_where(conditions: Conditions, wanted: ActivityFilter) -> None:
-    c = _activity
-    conditions.equal(c.id, wanted.activity_instance_id)
-    conditions.equal(c.id, wanted.execution_id)
-    conditions.equal(c.element_id, wanted.activity_id)
-    conditions.equal(c.element_name, wanted.activity_name)
-    conditions.equal(c.element_type, wanted.activity_type)
-    conditions.equal(c.instance_id, wanted.process_instance_id)
-    conditions.equal(c.definition_id, wanted.process_definition_id)
-    conditions.equal(c.called_instance_id, wanted.called_process_instance_id)
-    conditions.equal(c.assignee, wanted.task_assignee)
-    conditions.present(c.ended_at, wanted.finished)
-    conditions.between(c.started_at, wanted.started_after, wanted.started_before)
-    conditions.between(c.ended_at, wanted.finished_after, wanted.finished_before)
-    conditions.tenant(c.tenant_id, wanted)
-    conditions.equal(c.canceled, wanted.canceled)
-
-
-def _tasks_where(conditions: Conditions, wanted: TaskFilter) -> None:
-    c = _task
-    conditions.equal(c.id, wanted.task_id)
-    conditions.equal(c.instance_id, wanted.process_instance_id)
-    _with_children(conditions, c.instance_id, c.root_id, wanted.process_instance_id_with_children)
-    conditions.equal(c.definition_id, wanted.process_definition_id)
-    conditions.equal(c.execution_id, wanted.execution_id)
-    conditions.equal(c.name, wanted.task_name)
-    conditions.like(c.name, wanted.task_name_like)
-    if wanted.task_name_like_ignore_case is not None:
-        conditions.like(func.lower(c.name), wanted.task_name_like_ignore_case.lower())
-    conditions.equal(c.description, wanted.task_description)
-    conditions.like(c.description, wanted.task_description_like)
-    conditions.equal(c.task_definition_key, wanted.task_definition_key)
-    conditions.equal(c.category, wanted.task_category)
-    conditions.equal(c.delete_reason, wanted.task_delete_reason)
-    conditions.equal(c.assignee, wanted.task_assignee)
-    conditions.like(c.assignee, wanted.task_assignee_like)
-    conditions.equal(c.owner, wanted.task_owner)
-    conditions.like(c.owner, wanted.task_owner_like)
-    conditions.equal(c.priority, wanted.task_priority)
-    conditions.present(c.ended_at, wanted.finished)
-    conditions.equal(c.parent_task_id, wanted.parent_task_id)
-    conditions.equal(c.due_date, wanted.due_date)
-    conditions.between(c.due_date, wanted.due_date_after, wanted.due_date_before)
-    if wanted.without_due_date:
-        conditions.add(c.due_date.is_(None))
-    conditions.between(c.created_at, wanted.task_created_after, wanted.task_created_before)
-    conditions.between(c.ended_at, wanted.task_completed_after, wanted.task_completed_before)
-    conditions.equal(c.completed_by, wanted.task_completed_by)
-    conditions.tenant(c.tenant_id, wanted)
-    _tasks_by_others(conditions, wanted)
-    conditions.variables(c.id, "task_id", wanted.task_variables, "task_variables")
-    conditions.variables(c.instance_id, "execution_id", wanted.process_variables, "process_variables")
-
-
-def _tasks_by_others(conditions: Conditions, wanted: TaskFilter) -> None:
-    """Conditions on the task's instance and on who has to do with it."""
-    of_instance = Conditions(sqlite=conditions.sqlite)
-    of_instance.equal(_instance.business_key, wanted.process_business_key)
-    of_instance.like(_instance.business_key, wanted.process_business_key_like)
-    of_instance.equal(_instance.definition_key, wanted.process_definition_key)
-    of_instance.equal(_instance.definition_name, wanted.process_definition_name)
-    of_instance.present(_instance.ended_at, wanted.process_finished)
-    if of_instance.all:
-        conditions.add(_task.instance_id.in_(select(_instance.id).where(*of_instance.all)))
-    user, group = wanted.task_involved_user, wanted.task_candidate_group
-    if user is not None:
-        linked = select(_link.owner_id).where(_link.user_id == user)
-        conditions.add(or_(_task.id.in_(linked), _task.assignee == user, _task.owner == user))
-    if group is not None:
-        candidates = select(_link.owner_id).where(_link.group_id == group, _link.kind == "candidate")
-        conditions.add(_task.id.in_(candidates))
-
-
-def _variables_where(conditions: Conditions, wanted: VariableFilter) -> None:
-    c = _variable
-    if wanted.id is not None:
-        conditions.equal(c.id, key_of_id(wanted.id) or "")
-    conditions.equal(c.instance_id, wanted.process_instance_id)
-    _with_children(conditions, c.instance_id, c.root_id, wanted.process_instance_id_with_children)
-    conditions.equal(c.execution_id, wanted.execution_id)
-    conditions.equal(c.task_id, wanted.task_id)
-    conditions.equal(c.name, wanted.variable_name)
-    conditions.like(c.name, wanted.variable_name_like)
-    if wanted.exclude_task_variables:
-        conditions.add(c.task_id == "")
-    if wanted.exclude_local_variables:
-        conditions.add(c.execution_id == c.instance_id)
-
-
-def _with_children(
-    conditions: Conditions, instance: ColumnElement[Any], root: ColumnElement[Any], instance_id: str | None
-) -> None:
-    """Of the instance and of all that it called: a walk down from it, within its root."""
-    if instance_id is None:
-        return
-    top = select(_instance.id, _instance.root_id).where(_instance.id == instance_id).cte("tree", recursive=True)
-    below = tables.process_instance.alias()
-    tree = top.union(select(below.c.id, below.c.root_id).join(top, below.c.super_instance_id == top.c.id))
-    conditions.add(root.in_(select(tree.c.root_id)))
-    conditions.add(instance.in_(select(tree.c.id)))
 
 
 def fields_of(row: Row[Any], table: FromClause) -> dict[str, Any]:

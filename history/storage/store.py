@@ -49,8 +49,13 @@ class Store:
         """See the port."""
 
         def run() -> None:
-            loaded = load(self.writer, wants, ticket)
-            self.writer.run([*statements(project(loaded), with_terms=self._with_terms), COMMIT])
+            changes = project(load(self.writer, wants, ticket))
+            packet = statements(changes, with_terms=self._with_terms)
+            if changes.forgotten:
+                # What belongs to them is found among all that was written, this batch included.
+                self.writer.run(packet)
+                packet = deletes.statements(deletes.collect(self.writer, (), changes.forgotten), self._clock)
+            self.writer.run([*packet, COMMIT])
 
         await self.in_thread(run)
 

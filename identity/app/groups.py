@@ -97,7 +97,8 @@ class Groups:
         await self._store.write(lambda work: once(work, request, now, type(None), lambda: remove(work)))
 
     async def add_member(self, caller: Caller, wanted: Membership, request_id: str) -> Membership:
-        """Put a user into a group. Raises NotFound, AlreadyExists, PermissionDenied."""
+        """Put a user into a group. Raises InvalidArgument for no user, NotFound, AlreadyExists, PermissionDenied."""
+        check_id("user_id", wanted.user_id)
         request = request_of(caller, f"CreateMembership {wanted.group_id} {wanted.user_id}", request_id)
         now = self._clock.now()
 

@@ -72,7 +72,8 @@ class Privileges:
         await self._change(caller, privilege_id, f"DeletePrivilege {privilege_id}", request_id, remove)
 
     async def give_user(self, caller: Caller, privilege_id: str, user_id: str, request_id: str) -> None:
-        """Give it to a user. Raises NotFound, PermissionDenied."""
+        """Give it to a user. Raises InvalidArgument for no user, NotFound, PermissionDenied."""
+        check_id("user_id", user_id)
 
         def give(work: Work, privilege: Privilege) -> None:
             user = user_in_sight(work, caller, user_id, lock=True)
@@ -93,7 +94,8 @@ class Privileges:
         await self._change(caller, privilege_id, f"RemovePrivilegeUser {privilege_id} {user_id}", request_id, take)
 
     async def give_group(self, caller: Caller, privilege_id: str, group_id: str, request_id: str) -> None:
-        """Give it to a group. Raises NotFound, PermissionDenied."""
+        """Give it to a group. Raises InvalidArgument for no group, NotFound, PermissionDenied."""
+        check_id("group_id", group_id)
 
         def give(work: Work, privilege: Privilege) -> None:
             group = group_to_change(work, caller, group_id)

@@ -63,6 +63,15 @@ INSTANCE_FILTERS: dict[str, tuple[dict[str, Any], str]] = {
     "name_like_has_no_other_wildcard": ({"process_instance_name_like": "Name[_]*"}, ""),
     "one_character": ({"process_business_key_like": "order_3"}, "3"),
     "business_key": ({"process_business_key": "order-4"}, "4"),
+    "business_key_of_the_list": ({"business_key": "order-4"}, "4"),
+    "business_key_like_of_the_list": ({"business_key_like": "order-_"}, "012345"),
+    "both_names_must_hold": ({"business_key": "order-4", "process_business_key": "order-3"}, ""),
+    "name_like_ignore_case": ({"process_instance_name_like_ignore_case": "name_2"}, "2"),
+    "deployments": ({"deployment_id_in": ["none", "neither"]}, ""),
+    "active_activities": ({"active_activity_ids": ["review", "Work"]}, "135"),
+    "several_with_commas": ({"active_activity_ids": ["review,Work"]}, "135"),
+    "callback_type": ({"callback_type": "other"}, ""),
+    "without_callback": ({"without_callback_id": True}, "012345"),
     "definition_key": ({"process_definition_key": "other"}, "5"),
     "definition_key_in": ({"process_definition_key_in": ["other", "none"]}, "5"),
     "definition_key_not_in": ({"process_definition_key_not_in": ["other"]}, "01234"),
@@ -159,6 +168,17 @@ TASK_FILTERS: dict[str, tuple[dict[str, Any], int]] = {
     "without_due_date": ({"without_due_date": True}, 6),
     "assignee": ({"task_assignee": "nobody"}, 0),
     "priority": ({"task_priority": 50}, 6),
+    "min_priority": ({"task_min_priority": 51}, 0),
+    "max_priority": ({"task_max_priority": 50}, 6),
+    "without_instance": ({"without_process_instance_id": True}, 0),
+    "process_definition_key_like": ({"process_definition_key_like": "oth%"}, 1),
+    "process_definition_name_like": ({"process_definition_name_like": "none%"}, 0),
+    "definition_key_like": ({"task_definition_key_like": "rev%"}, 5),
+    "definition_keys": ({"task_definition_keys": ["review,Work"]}, 6),
+    "delete_reason_like": ({"task_delete_reason_like": "gone%"}, 0),
+    "without_delete_reason": ({"without_delete_reason": True}, 6),
+    "created_on": ({"task_created_on": _stamp(minutes=4)}, 1),
+    "completed_on": ({"task_completed_on": _stamp(minutes=2, seconds=30)}, 1),
 }
 
 
@@ -168,11 +188,22 @@ async def test_every_filter_of_tasks_lets_pass_what_it_says(history: Running) ->
     assert found == {name: expected for name, (_, expected) in TASK_FILTERS.items()}
 
 
+async def test_tasks_are_sorted_by_all_of_flowable_s_names(history: Running) -> None:
+    plain = ("start", "startTime", "endTime", "deleteReason", "executionId", "taskDefinitionKey", "duration", "owner")
+    for sort in plain:
+        assert len(await history.tasks(sort=sort)) == 6, sort
+
+    keys = [task.task_definition_key for task in await history.tasks(sort="taskDefinitionKey", order="desc")]
+    assert keys == ["review"] * 5 + ["Work"]
+
+
 async def test_activities_are_filtered_by_element_type_and_end(history: Running) -> None:
     assert len(await history.activities(activity_type="userTask")) == 6
     assert len(await history.activities(activity_id="review", finished=True)) == 3
     assert len(await history.activities(activity_type="endEvent")) == 3
     assert await history.activities(canceled=True) == []
+    ids = [instance.id for instance in await history.instances(process_business_key_like="order-_", size=2)]
+    assert len(await history.activities(process_instance_ids=[*ids, "x"], activity_type="userTask")) == 2
 
 
 async def test_variables_are_filtered_by_name_and_value(history: Running) -> None:

@@ -14,10 +14,12 @@ from flowloom.history.v1 import history_service_pb2 as history_pb
 from flowloom.history.v1 import rebuild_service_pb2 as rebuild_pb
 from flowloom.history.v1 import search_service_pb2 as pb
 
+from engine.kernel import events as ev
 from history.effects.opensearch import OpenSearchIndex
 from history.model.search import NAME, SearchEntry
 from history.settings import ArchiveSettings, SearchSettings
 from mesh.testing.opensearch import OpenSearchNode, opensearch_is_installed, running_opensearch
+from tests.engine.kernel.harness import BEGINNING
 from tests.history.lives import LATER, live
 from tests.history.worlds import Running, World
 
@@ -171,6 +173,21 @@ async def test_deleted_archived_and_erased_texts_are_found_no_more_and_restored_
     assert await _found(history, "kermit") == []
     assert await _found(history, "case") == sorted([(roots[0], "name"), (roots[2], "name")])
     await world.close()
+
+
+async def test_a_task_that_was_deleted_with_its_history_is_found_no_more(
+    world: World, node: OpenSearchNode, tmp_path: Path
+) -> None:
+    settings = _settings(node, tmp_path)
+    task: dict[str, Any] = {"instance_id": "", "task_id": "t", "execution_id": "", "element_id": "", "at": BEGINNING}
+    world.engine.tell("t", [ev.TaskCreated(**task, name="Buy zeppelins")])
+    history = await _started(world, settings)
+    assert len(await _found(history, "zeppelins")) == 1
+
+    world.engine.tell("t", [ev.TaskEnded(**task, canceled=True, forget=True)])
+    await _caught_up(history, settings)
+
+    assert await _found(history, "zeppelins") == []
 
 
 async def test_an_older_text_never_takes_the_place_of_a_newer_one(node: OpenSearchNode, tmp_path: Path) -> None:

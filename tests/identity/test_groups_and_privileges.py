@@ -60,6 +60,18 @@ async def test_members_are_put_in_listed_with_their_addresses_and_taken_out(worl
         assert found[0] == "NOT_FOUND"
 
 
+async def test_nobody_and_no_group_are_wrong_input_not_missing_ones(world: World, refused: Refused) -> None:
+    await world.group("clerks")
+    everything = await privilege_id(world, "*")
+
+    for call in (
+        world.identity.CreateMembership(pb.CreateMembershipRequest(group_id="clerks")),
+        world.identity.AddPrivilegeUser(pb.AddPrivilegeUserRequest(privilege_id=everything)),
+        world.identity.AddPrivilegeGroup(pb.AddPrivilegeGroupRequest(privilege_id=everything)),
+    ):
+        assert (await refused(call))[0] == "INVALID_ARGUMENT"
+
+
 async def test_a_privilege_is_made_given_read_and_taken(world: World, refused: Refused) -> None:
     await world.user("anna")
     await world.group("clerks")

@@ -65,7 +65,10 @@ class ProcessDefinitionFilter(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ProcessInstanceFilter(msgspec.Struct, frozen=True, kw_only=True):
-    """Which running process instances."""
+    """Which running process instances.
+
+    Flowable's list and its query have different names for some conditions; both are here.
+    """
 
     id: str | None = None
     process_instance_ids: tuple[str, ...] = ()
@@ -100,6 +103,20 @@ class ProcessInstanceFilter(msgspec.Struct, frozen=True, kw_only=True):
     tenant_id_like: str | None = None
     without_tenant_id: bool = False
     variables: tuple[VariableCondition, ...] = ()
+    process_instance_id: str | None = None
+    process_instance_name: str | None = None
+    process_instance_name_like: str | None = None
+    process_instance_name_like_ignore_case: str | None = None
+    process_business_key: str | None = None
+    process_business_key_like: str | None = None
+    process_business_key_like_ignore_case: str | None = None
+    process_business_status: str | None = None
+    process_definition_ids: tuple[str, ...] = ()
+    process_definition_key_like: str | None = None
+    process_definition_name_like: str | None = None
+    process_definition_category_like: str | None = None
+    deployment_id_in: tuple[str, ...] = ()
+    active_activity_ids: tuple[str, ...] = ()
 
 
 class ExecutionFilter(msgspec.Struct, frozen=True, kw_only=True):
@@ -122,6 +139,7 @@ class ExecutionFilter(msgspec.Struct, frozen=True, kw_only=True):
     without_tenant_id: bool = False
     variables: tuple[VariableCondition, ...] = ()
     process_instance_variables: tuple[VariableCondition, ...] = ()
+    process_instance_business_key: str | None = None
 
 
 class ActivityInstanceFilter(msgspec.Struct, frozen=True, kw_only=True):
@@ -155,6 +173,8 @@ class EventSubscriptionFilter(msgspec.Struct, frozen=True, kw_only=True):
     created_after: datetime | None = None
     tenant_id: str | None = None
     without_tenant_id: bool = False
+    tenant_id_like: str | None = None
+    without_process_instance_id: bool = False
 
 
 class VariableInstanceFilter(msgspec.Struct, frozen=True, kw_only=True):
@@ -233,6 +253,16 @@ class TaskFilter(msgspec.Struct, frozen=True, kw_only=True):
     without_tenant_id: bool = False
     task_variables: tuple[VariableCondition, ...] = ()
     process_instance_variables: tuple[VariableCondition, ...] = ()
+    candidate_groups: tuple[str, ...] = ()
+    category_not_in: tuple[str, ...] = ()
+    without_category: bool = False
+    without_process_instance_id: bool = False
+
+    @property
+    def groups_asked_for(self) -> tuple[str, ...]:
+        """The groups whose tasks are asked for, by whichever of the three names."""
+        one = (self.candidate_group,) if self.candidate_group is not None else ()
+        return (*one, *self.candidate_group_in, *self.candidate_groups)
 
 
 class JobFilter(msgspec.Struct, frozen=True, kw_only=True):

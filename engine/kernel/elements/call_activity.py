@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from engine.kernel import instances, scopes
+from engine.kernel import contexts, instances, scopes
 from engine.kernel.conversion import converted
 from engine.kernel.definition import Definition, ElementKind, Family, Node, Wake
 from engine.kernel.errors import MissingDefinition, failed
@@ -172,7 +172,7 @@ def _value(turn: Turn, instance: Instance, parameter: Parameter, here: Here | No
     execution = here.execution if here is not None else None
     if parameter.expression is not None:
         try:
-            return parameter.expression.evaluate(scopes.ExecutionContext(turn, instance, execution))
+            return parameter.expression.evaluate(contexts.ExecutionContext(turn, instance, execution))
         except ExpressionError as error:
             raise expression_refusal(error, instance.super_execution_id or instance.id) from error
     try:
@@ -185,7 +185,7 @@ def _target(turn: Turn, called: Instance, parameter: Parameter) -> str:
     if parameter.target_expression is None:
         return parameter.target
     try:
-        return str(parameter.target_expression.evaluate(scopes.ExecutionContext(turn, called, None)))
+        return str(parameter.target_expression.evaluate(contexts.ExecutionContext(turn, called, None)))
     except ExpressionError as error:
         raise expression_refusal(error, called.id) from error
 

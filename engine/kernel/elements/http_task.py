@@ -11,7 +11,7 @@ from typing import Any, Final
 from engine.kernel.definition import ElementKind, Family, Node, Wake
 from engine.kernel.expression import Expression
 from engine.kernel.here import Here
-from engine.kernel.reading import Problem, Reader, Source
+from engine.kernel.reading import Problem, Reader, Source, read_fields
 from engine.kernel.state import HTTP
 
 HANDLER: Final = "http-request"
@@ -26,14 +26,10 @@ class HttpTask:
 
 def _read(source: Source, reader: Reader) -> HttpTask:
     fields: dict[str, Expression] = {}
-    for found in source.extensions("field"):
-        text = found.attributes.get("stringValue") or found.attributes.get("expression")
-        if text is None:
-            inner = next((c for c in found.children if c.tag in ("string", "expression")), None)
-            text = inner.text if inner is not None else ""
-        parsed = reader.expression(source, text, f"field '{found.attributes.get('name', '')}'")
+    for name, text in read_fields(source).items():
+        parsed = reader.expression(source, text, f"field '{name}'")
         if parsed is not None:
-            fields[found.attributes.get("name", "")] = parsed
+            fields[name] = parsed
     return HttpTask(fields=fields)
 
 

@@ -12,7 +12,7 @@ from engine.kernel.durations import parse_duration, parse_moment
 from engine.kernel.expression import Expression, ExpressionError
 from engine.kernel.form_properties import FormProperty, read_form_properties
 from engine.kernel.here import Here, to_text
-from engine.kernel.listeners import ALL, ASSIGNMENT, CREATE, TASK_EVENTS, Listener, of_event, read_listeners, run
+from engine.kernel.listeners import ALL, ASSIGNMENT, CREATE, TASK_EVENTS, Listener, read_listeners, run
 from engine.kernel.reading import Reader, Source
 from engine.kernel.state import Task
 
@@ -180,8 +180,8 @@ def _enter(here: Here) -> None:
 def _tell(here: Here, found: tuple[Listener, ...], task: Task) -> None:
     """Those of the assignment hear of it before those of the creation (Flowable)."""
     if task.assignee:
-        run(of_event(found, ASSIGNMENT), here, task)
-    run(of_event(found, CREATE), here, task)
+        run(found, ASSIGNMENT, here, task)
+    run(found, CREATE, here, task)
 
 
 def _text(here: Here, expression: Expression | None, raw: str) -> str:

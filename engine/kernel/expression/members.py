@@ -83,6 +83,15 @@ def _split(text: str, separator: Value, limit: Value = None) -> Value:
     return parts
 
 
+def _hash(text: str) -> Value:
+    """That of `java.lang.String`: 32 bits with a sign, over UTF-16 units."""
+    units = text.encode("utf-16-be", "surrogatepass")
+    found = 0
+    for place in range(0, len(units), 2):
+        found = (31 * found + int.from_bytes(units[place : place + 2], "big")) & 0xFFFFFFFF
+    return found - (1 << 32) if found >= 1 << 31 else found
+
+
 def _number_or_zero(text: str) -> int | float:
     """Jackson's `asInt` and its kin give 0 for what is no number."""
     try:
@@ -93,6 +102,7 @@ def _number_or_zero(text: str) -> int | float:
 
 _TEXT: Final[Mapping[str, Method]] = {
     "length": _method(len),
+    "hashCode": _method(_hash),
     "isEmpty": _method(lambda text: not text),
     "isBlank": _method(lambda text: not text.strip()),
     "contains": _method(lambda text, part: to_text(part) in text, 1),

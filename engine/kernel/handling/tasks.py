@@ -51,9 +51,8 @@ def _listen(turn: Turn, task: Task, event: str) -> None:
     instance = turn.tree.instances[task.instance_id]
     execution = instance.executions[task.execution_id]
     node = turn.node_of(instance, execution)
-    found = listeners.of_event(node.props.listeners, event)
-    if found:
-        listeners.run(found, Here(turn, instance, execution, node), task)
+    if node.props.listeners:
+        listeners.run(node.props.listeners, event, Here(turn, instance, execution, node), task)
 
 
 def _change(turn: Turn, task: Task, changes: dict[str, Any]) -> None:
@@ -68,7 +67,8 @@ def _change(turn: Turn, task: Task, changes: dict[str, Any]) -> None:
             assignee=former,
         )
     )
-    if task.assignee and task.assignee != former:
+    # Who is assigned no more is an assignment too (Flowable).
+    if task.assignee != former:
         _listen(turn, task, listeners.ASSIGNMENT)
 
 

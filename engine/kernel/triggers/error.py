@@ -17,8 +17,11 @@ from engine.kernel.reading import Problem, Reader, Source
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ErrorEvent:
-    """An empty `code` catches every error. `variable` gets the error's code, or `inputs` map what the error carries;
-    `outputs` of an end event are what it carries, `errorMessage` among them becoming its message (Flowable)."""
+    """An empty `code` catches every error, and an error thrown without one is caught by every handler.
+
+    `variable` gets the error's code, or `inputs` map what the error carries; `outputs` of an end event are what it
+    carries, `errorMessage` among them becoming its message (Flowable).
+    """
 
     code: str
     variable: str = ""
@@ -46,10 +49,6 @@ def _read(source: Source, reader: Reader, event: Source) -> ErrorEvent:
 
 
 def _check(node: Node) -> Iterator[Problem]:
-    if node.kind.tag == "endEvent" and not node.event.code:
-        yield Problem(
-            element_id=node.id, message="expected an errorRef on an error end event, found none", line=node.line
-        )
     if node.attached_to is not None and not node.interrupting:
         yield Problem(
             element_id=node.id,

@@ -1,7 +1,8 @@
 """Escalation: tells the surroundings that something needs attention; whoever throws it goes on (BPMN 2.0, 10.5.5.6).
 
 The nearest event that names the code, or any code, catches it: the search is that of errors, but a catching event need
-not interrupt, and an escalation that nobody catches is ignored (Flowable).
+not interrupt, and an escalation that nobody catches is ignored (Flowable). An event sub-process that catches one works
+beside what goes on in its scope, for in Flowable it never interrupts.
 """
 
 from dataclasses import dataclass
@@ -64,4 +65,5 @@ TRIGGER: Final = TriggerKind(
     positions=frozenset((Position.EVENT_SUB_START, Position.BOUNDARY, Position.THROW, Position.END)),
     read=_read,
     throw=_throw,
+    scope_interrupting=False,
 )

@@ -55,6 +55,10 @@ class Conditions:
         if values:
             self.add(column.in_(limited(values, field)))
 
+    def none_of(self, column: Column, values: Sequence[str], field: str) -> None:
+        if values:
+            self.add(column.not_in(limited(values, field)))
+
     def like(self, column: Column, pattern: str | None) -> None:
         if pattern is not None:
             self.add(like(column, pattern, sqlite=self.sqlite))

@@ -160,6 +160,7 @@ def _instances(wanted: ExecutionFilter, *, sqlite: bool) -> Select[Any]:
     where.equal(_I.id, wanted.process_instance_id)
     where.equal(_I.root_id, wanted.root_process_instance_id)
     where.equal(_I.business_key, wanted.process_business_key)
+    where.equal(_I.business_key, wanted.process_instance_business_key)
     where.equal(_I.definition_id, wanted.process_definition_id)
     where.equal(_I.definition_key, wanted.process_definition_key)
     where.tenant(_I.tenant_id, wanted)

@@ -12,7 +12,7 @@ from engine.app.queries.paging import Listed, Page
 from engine.app.queries.views import LOCAL, IdentityLinkView, NamedVariable, ProcessInstanceView
 from engine.kernel.state import ACTIVE, SUSPENDED
 from engine.storage import tables
-from engine.storage.queries.conditions import Conditions
+from engine.storage.queries.conditions import Conditions, limited
 from engine.storage.queries.links import read_links
 from engine.storage.queries.listing import Listing, Sorting, fetch
 from engine.storage.queries.predicates import holds_at
@@ -163,21 +163,31 @@ def statement(wanted: ProcessInstanceFilter, *, sqlite: bool) -> Select[Any]:
     for index, condition in enumerate(wanted.variables):
         where.add(holds_at(condition, _I.root_id, _I.id, f"variables[{index}]", sqlite=sqlite))
     found = where.on(base())
-    if wanted.active_activity_id is not None:
-        at = at_element(wanted.active_activity_id)
-        found = found.join(at, at.c.instance_id == _I.id)
+    elements = (wanted.active_activity_id,) if wanted.active_activity_id is not None else ()
+    for one_of in (elements, limited(wanted.active_activity_ids, "active_activity_ids")):
+        if one_of:
+            at = at_element(*one_of)
+            found = found.join(at, at.c.instance_id == _I.id)
     return found
 
 
 def _own(where: Conditions, wanted: ProcessInstanceFilter) -> None:
     where.equal(_I.id, wanted.id)
+    where.equal(_I.id, wanted.process_instance_id)
     where.one_of(_I.id, wanted.process_instance_ids, "process_instance_ids")
-    where.equal(_I.name, wanted.name)
-    where.like(_I.name, wanted.name_like)
-    where.like_ignore_case(_I.name, wanted.name_like_ignore_case)
-    where.equal(_I.business_key, wanted.business_key)
-    where.like(_I.business_key, wanted.business_key_like)
-    where.equal(_I.business_status, wanted.business_status)
+    for name in (wanted.name, wanted.process_instance_name):
+        where.equal(_I.name, name)
+    for pattern in (wanted.name_like, wanted.process_instance_name_like):
+        where.like(_I.name, pattern)
+    for pattern in (wanted.name_like_ignore_case, wanted.process_instance_name_like_ignore_case):
+        where.like_ignore_case(_I.name, pattern)
+    for key in (wanted.business_key, wanted.process_business_key):
+        where.equal(_I.business_key, key)
+    for pattern in (wanted.business_key_like, wanted.process_business_key_like):
+        where.like(_I.business_key, pattern)
+    where.like_ignore_case(_I.business_key, wanted.process_business_key_like_ignore_case)
+    for status in (wanted.business_status, wanted.process_business_status):
+        where.equal(_I.business_status, status)
     where.equal(_I.callback_id, wanted.callback_id)
     where.equal(_I.reference_id, wanted.reference_id)
     where.equal(_I.start_user_id, wanted.started_by)
@@ -189,16 +199,22 @@ def _own(where: Conditions, wanted: ProcessInstanceFilter) -> None:
 
 def _definition(where: Conditions, wanted: ProcessInstanceFilter) -> None:
     where.equal(_I.definition_id, wanted.process_definition_id)
+    where.one_of(_I.definition_id, wanted.process_definition_ids, "process_definition_ids")
     where.equal(_I.definition_key, wanted.process_definition_key)
+    where.like(_I.definition_key, wanted.process_definition_key_like)
     where.one_of(_I.definition_key, wanted.process_definition_keys, "process_definition_keys")
-    if wanted.exclude_process_definition_keys:
-        where.add(_I.definition_key.not_in(wanted.exclude_process_definition_keys))
+    where.none_of(_I.definition_key, wanted.exclude_process_definition_keys, "exclude_process_definition_keys")
     where.equal(_I.definition_name, wanted.process_definition_name)
+    where.like(_I.definition_name, wanted.process_definition_name_like)
     where.equal(_I.definition_version, wanted.process_definition_version)
     other = tables.process_definition.alias()
-    for name, value in (("category", wanted.process_definition_category), ("deployment_id", wanted.deployment_id)):
-        if value is not None:
-            where.add(_I.definition_id.in_(select(other.c.id).where(other.c[name] == value)))
+    of_definition = Conditions(sqlite=where.sqlite)
+    of_definition.equal(other.c.category, wanted.process_definition_category)
+    of_definition.like(other.c.category, wanted.process_definition_category_like)
+    of_definition.equal(other.c.deployment_id, wanted.deployment_id)
+    of_definition.one_of(other.c.deployment_id, wanted.deployment_id_in, "deployment_id_in")
+    if of_definition.all:
+        where.add(_I.definition_id.in_(of_definition.on(select(other.c.id))))
 
 
 def _tree(where: Conditions, wanted: ProcessInstanceFilter) -> None:
@@ -219,8 +235,8 @@ def _root_of(instance_id: str) -> Select[Any]:
     return select(other.c.root_id).where(other.c.id == instance_id)
 
 
-def at_element(element_id: str) -> FromClause:
-    """The ids of instances that have an execution at an element or something that waits for it.
+def at_element(*element_ids: str) -> FromClause:
+    """The ids of instances that have an execution at one of the elements or something that waits for it.
 
     Each living execution has a row that names its element: its task, a job, a subscription, or one of kind scope.
     """
@@ -229,12 +245,12 @@ def at_element(element_id: str) -> FromClause:
     at_definition = [
         select(table.c.instance_id.label("instance_id")).where(
             table.c.definition_id.in_(select(definition.c.id)),
-            table.c.element_id == element_id,
+            table.c.element_id.in_(element_ids),
             table.c.instance_id != "",
         )
         for table in (tables.job, tables.subscription)
     ]
-    of_tasks = select(_T.instance_id.label("instance_id")).where(_T.element_id == element_id, _T.instance_id != "")
+    of_tasks = select(_T.instance_id.label("instance_id")).where(_T.element_id.in_(element_ids), _T.instance_id != "")
     return union(of_tasks, *at_definition).subquery()
 
 

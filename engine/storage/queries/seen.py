@@ -74,7 +74,7 @@ def _asks_for_own(wanted: TaskFilter, rights: Rights) -> bool:
     """Tell whether a list holds by itself nothing but tasks of whoever asks, as that of an inbox does."""
     people = (wanted.assignee, wanted.owner, wanted.candidate_user, wanted.candidate_or_assigned)
     # Candidates of a user and of groups are listed together, so the groups have to be theirs as well.
-    groups = {*((wanted.candidate_group,) if wanted.candidate_group else ()), *wanted.candidate_group_in}
+    groups = {group for group in wanted.groups_asked_for if group}
     known = {*wanted.user_groups, *groups} <= set(rights.groups)
     return bool(rights.user_id) and rights.user_id in people and known
 

@@ -58,9 +58,9 @@ def statement(wanted: EventSubscriptionFilter, *, sqlite: bool) -> Select[Any]:
     where.equal(_S.definition_id, wanted.process_definition_id)
     where.before(_S.created_at, wanted.created_before)
     where.after(_S.created_at, wanted.created_after)
-    where.equal(_S.tenant_id, wanted.tenant_id)
-    if wanted.without_tenant_id:
-        where.add(_S.tenant_id == "")
+    if wanted.without_process_instance_id:
+        where.add(_S.instance_id == "")
+    where.tenant(_S.tenant_id, wanted)
     return where.on(_base())
 
 

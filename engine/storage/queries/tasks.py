@@ -10,6 +10,7 @@ from sqlalchemy import ColumnElement, Connection, FromClause, Row, Select, case,
 from engine.app.queries.filters import TaskFilter
 from engine.app.queries.paging import MAX_PAGE_SIZE, Listed, Page
 from engine.app.queries.views import GLOBAL, LOCAL, IdentityLinkView, NamedVariable, TaskView
+from engine.kernel.handling.tasks import PENDING, RESOLVED
 from engine.storage import tables
 from engine.storage.queries import links
 from engine.storage.queries import variables as var
@@ -25,6 +26,7 @@ _T: Final = tables.task.c
 _I: Final = tables.instance.c
 _L: Final = tables.identity_link.c
 
+DELEGATION_STATES: Final = (PENDING, RESOLVED)
 SORTED_DESCRIPTION: Final = 255
 """So many characters of a description count for its place."""
 
@@ -185,6 +187,12 @@ def _texts(where: Conditions, wanted: TaskFilter) -> None:
         where.add(_T.priority <= wanted.maximum_priority)
     where.equal(_T.category, wanted.category)
     where.one_of(_T.category, wanted.category_in, "category_in")
+    where.none_of(_T.category, wanted.category_not_in, "category_not_in")
+    if wanted.category_not_in:
+        # As in Flowable: a task without any category is not among those of other categories.
+        where.add(_T.category != "")
+    if wanted.without_category:
+        where.add(_T.category == "")
     where.equal(_T.form_key, wanted.form_key)
 
 
@@ -197,8 +205,11 @@ def _people(where: Conditions, wanted: TaskFilter) -> None:
         where.add(_T.assignee == "")
     if wanted.assigned:
         where.add(_T.assignee != "")
+    if wanted.delegation_state is not None and wanted.delegation_state not in DELEGATION_STATES:
+        found = f"expected a delegation state of {' or '.join(DELEGATION_STATES)}, found '{wanted.delegation_state}'"
+        raise invalid("delegation_state", found)
     where.equal(_T.delegation, wanted.delegation_state)
-    by_candidates = wanted.candidate_user is not None or wanted.candidate_group is not None or wanted.candidate_group_in
+    by_candidates = wanted.candidate_user is not None or wanted.groups_asked_for
     if by_candidates and not wanted.ignore_assignee:
         where.add(_T.assignee == "")
 
@@ -224,6 +235,8 @@ def _place(where: Conditions, wanted: TaskFilter) -> None:
     where.one_of(_T.instance_id, wanted.process_instance_id_in, "process_instance_id_in")
     where.equal(_T.definition_id, wanted.process_definition_id)
     where.equal(_T.execution_id, wanted.execution_id)
+    if wanted.without_process_instance_id:
+        where.add(_T.instance_id == "")
     if wanted.exclude_sub_tasks:
         where.add(_T.parent_task_id == "")
     if wanted.process_instance_id_with_children is not None:
@@ -261,8 +274,7 @@ def _of_people(wanted: TaskFilter) -> list[FromClause]:
     if wanted.candidate_user is not None:
         candidates += [_linked(_L.user_id == wanted.candidate_user), *_by_groups(wanted.user_groups)]
     # A user and groups together: candidates of either (Flowable does so).
-    groups = (*((wanted.candidate_group,) if wanted.candidate_group is not None else ()), *wanted.candidate_group_in)
-    candidates += _by_groups(groups)
+    candidates += _by_groups(wanted.groups_asked_for)
     if candidates:
         found.append(union(*candidates).subquery())
     if wanted.candidate_or_assigned is not None:

@@ -19,6 +19,7 @@ class Execution:
     def __init__(self, *local_names: str) -> None:
         self.set: list[tuple[str, Any]] = []
         self.other: list[tuple[Any, ...]] = []
+        self.task_fields: dict[str, Any] | None = None
         self._local_names = local_names
 
     def get_variable(self, name: str) -> Any:
@@ -44,6 +45,12 @@ class Execution:
 
     def property(self, name: str) -> Any:
         return f"the {name}"
+
+    def task(self) -> dict[str, Any] | None:
+        return self.task_fields
+
+    def call_task(self, method: str, value: Any) -> None:
+        self.other.append((method, value))
 
 
 @pytest.fixture
@@ -246,7 +253,22 @@ def test_a_script_longer_than_the_limit_is_not_run() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["require", "process", "std", "os", "print", "console", "fetch", "XMLHttpRequest", "__flowloom", "java"]
+    "name",
+    [
+        "require",
+        "process",
+        "std",
+        "os",
+        "fetch",
+        "XMLHttpRequest",
+        "__flowloom",
+        "java.io",
+        "java.lang.Runtime",
+        "java.lang.Class",
+        "java.lang.System.exit",
+        "Packages.java.io",
+        "Packages.javax",
+    ],
 )
 def test_nothing_of_the_outside_is_in_reach(name: str) -> None:
     assert run(f"typeof {name}")[0] == "undefined"
@@ -343,3 +365,56 @@ def test_a_script_that_cannot_be_read_is_told_without_running_it(source: str, ex
 
 def test_a_script_of_another_language_is_not_read() -> None:
     assert JavaScript().syntax_error("groovy", "def x = ]") == ""
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        ("var l = new java.util.ArrayList(); l.add('x'); l.addAll(given); l", ["x", "a", "b"]),
+        (
+            "var m = new java.util.HashMap(); m.put('k', 3); [m, m.get('k'), m.get('q'), m.size()]",
+            [{"k": 3}, 3, None, 1],
+        ),
+        ("var s = new java.util.HashSet(); s.add('x'); s.add('x'); s", ["x"]),
+        ("new Packages.java.lang.Integer('5')", 5),
+        ("java.lang.Integer.parseInt('7') + 1", 8),
+        ("var b = new java.lang.StringBuilder(); b.append('x').append(1); b.toString()", "x1"),
+        ("var L = Java.type('java.util.ArrayList'); var l = new L(given); l.remove('a'); l", ["b"]),
+        ("[given.size(), given.get(1), given.contains('a'), given.isEmpty()]", [2, "b", True, False]),
+        ("[text.equals('One'), text.equalsIgnoreCase('one'), text.contains('n')]", [True, True, True]),
+        ("[order.get('lines').get(0).get('n').asInt(), order.has('q'), order.path('q')]", [4, False, None]),
+        ("print('seen'); println(1); console.log(2); 'quiet'", "quiet"),
+        ("var found = []; for (var name in order) found.push(name); order.size(); found", ["lines"]),
+    ],
+)
+def test_the_names_of_java_that_scripts_use_are_there(source: str, expected: Any) -> None:
+    value, _ = run(source, given=["a", "b"], text="One", order={"lines": [{"n": 4}]})
+
+    assert value == expected
+
+
+def test_a_bpmn_error_may_be_named_by_its_package() -> None:
+    with pytest.raises(BpmnError) as caught:
+        run("var E = Packages.org.flowable.engine.delegate.BpmnError; throw new E('oops', 'why')")
+
+    assert (caught.value.code, caught.value.message) == ("oops", "why")
+
+
+def test_a_class_that_scripts_may_not_use_is_told() -> None:
+    with pytest.raises(ScriptError, match=r"found 'java\.io\.File'"):
+        run("Java.type('java.io.File')")
+
+
+def test_a_task_listener_s_script_reads_and_changes_the_task() -> None:
+    execution = Execution()
+    execution.task_fields = {"name": "Check", "assignee": None}
+
+    value, _ = run(
+        "task.setAssignee('kermit'); task.addCandidateGroup('boss'); task.setVariable('x', 1);"
+        "[task.name, task.getName(), task.getAssignee(), task.getVariable('x')]",
+        execution,
+    )
+
+    assert value == ["Check", "Check", "kermit", 1]
+    assert execution.other == [("setAssignee", "kermit"), ("addCandidateGroup", "boss")]
+    assert execution.set == [("x", 1)]

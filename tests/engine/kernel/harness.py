@@ -14,7 +14,7 @@ from engine.kernel.apply import fold
 from engine.kernel.decide import Decision, Reply, decide
 from engine.kernel.definition import Definition
 from engine.kernel.env import Env, Limits, Scripts
-from engine.kernel.errors import MissingVariables, Refused, failed, invalid, not_found
+from engine.kernel.errors import MissingTasks, MissingVariables, Refused, failed, invalid, not_found
 from engine.kernel.events import Event
 from engine.kernel.state import ASYNC, EXTERNAL, HTTP, MESSAGE, SIGNAL, TIMER, Execution, Job, Tree, encode_tokens
 from engine.kernel.values import variables_of
@@ -178,7 +178,7 @@ class MemoryEngine:
         """The decision and the tree that it was made on: all of it, if a part did not do."""
         try:
             return decide(tree, command, self.env()), tree
-        except MissingVariables:
+        except (MissingTasks, MissingVariables):
             whole = self.rows[root_id].load(command, whole=True)
             return decide(whole, command, self.env()), whole
 

@@ -64,7 +64,8 @@ class Rows:
     def load(self, command: Any, *, whole: bool = False) -> st.Tree:
         """The tree as a store hands it to a command: open instances, the task or job named, and variables.
 
-        Unless the `whole` is asked for, the variables of executions that hold no others stay where they are.
+        Unless the `whole` is asked for, the variables of executions that hold no others stay where they are, and other
+        tasks.
         """
         tree = st.Tree(root_id=self.root_id)
         for instance_id, row in self.instances.items():
@@ -76,6 +77,8 @@ class Rows:
         leaves = {e.id for _, e in tree.walk() if not e.scope and not e.body} if not whole else set()
         tree.all_loaded = whole
         tree.variables = {scope: dict(values) for scope, values in self.variables.items() if scope not in leaves}
+        if whole:
+            tree.tasks = {task_id: msgspec.structs.replace(task) for task_id, task in self.tasks.items()}
         task_id, job_id = getattr(command, "task_id", ""), getattr(command, "job_id", "")
         if task_id in self.tasks:
             tree.tasks[task_id] = msgspec.structs.replace(self.tasks[task_id])

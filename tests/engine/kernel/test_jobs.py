@@ -103,14 +103,14 @@ def test_a_job_of_a_suspended_instance_is_not_run() -> None:
         engine.run(root_id, cmd.ExecuteJob(job_id=job.id))
 
 
-def test_a_worker_s_error_without_a_code_is_caught_by_a_handler_that_names_none() -> None:
+def test_a_worker_s_error_without_a_code_is_caught_by_any_handler_and_one_that_names_a_code_comes_first() -> None:
     by_code = boundary("named", "x", '<errorEventDefinition errorRef="err"/>')
     by_any = boundary("all", "x", "<errorEventDefinition/>")
     engine = engine_with(
         model(
-            start(), WORKER, user_task("well"), by_code, user_task("wrong"),
-            by_any, user_task("caught"), end(),
-            flows("s>x>well>e named>wrong>e all>caught>e"),
+            start(), WORKER, user_task("well"), by_any, user_task("any"),
+            by_code, user_task("caught"), end(),
+            flows("s>x>well>e all>any>e named>caught>e"),
             root='<error id="err" errorCode="other"/>',
         )
     )  # fmt: skip

@@ -69,6 +69,18 @@ def test_what_is_given_is_filtered_by_and_nothing_else() -> None:
     )
 
 
+def test_commas_separate_values_but_for_groups_whose_ids_may_have_some() -> None:
+    request = ts.ListTasksRequest(
+        task_definition_keys=["a,b", "c"], candidate_groups=["sales,clerks"], candidate_group_in=["cn=sales,ou=groups"]
+    )
+
+    assert lists.filter_of(q.TaskFilter, request) == q.TaskFilter(
+        task_definition_keys=("a", "b", "c"),
+        candidate_groups=("sales", "clerks"),
+        candidate_group_in=("cn=sales,ou=groups",),
+    )
+
+
 def test_a_condition_on_existence_has_no_value() -> None:
     request = rt.ListExecutionsRequest(variables=[{"name": "a", "operation": "exists"}])  # type: ignore[list-item]
 

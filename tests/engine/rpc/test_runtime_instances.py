@@ -123,6 +123,18 @@ async def test_a_start_by_key_and_message_is_refused(mesh: Mesh) -> None:
         await mesh.start("one", message="m")
 
 
+async def test_a_start_by_id_in_another_tenant_is_refused(mesh: Mesh) -> None:
+    await mesh.deploy(ONE_TASK)
+    asked = pb.GetProcessInstanceRequest(process_instance_id=await mesh.start("one"))
+    definition_id = (await mesh.runtime.GetProcessInstance(asked)).process_definition_id
+
+    with refusing("INVALID_ARGUMENT", "wrong-tenant"):
+        await mesh.runtime.StartProcessInstance(
+            pb.StartProcessInstanceRequest(process_definition_id=definition_id, tenant_id="acme")
+        )
+    assert (await mesh.runtime.ListProcessInstances(pb.ListProcessInstancesRequest())).total == 1
+
+
 async def test_a_start_with_a_variable_of_the_wrong_type_is_refused(mesh: Mesh) -> None:
     await mesh.deploy(ONE_TASK)
 

@@ -168,9 +168,10 @@ class ExternalWorkerServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def CompleteJob(self, request, context):
-        """Reports a job as done; the process goes on.
+        """Reports a job as done. The process goes on behind the answer, in a job of its own: where the model fails then, that job
+        is tried again and becomes a dead-letter job at last.
         NOT_FOUND: no such job. PERMISSION_DENIED: locked by another worker, not locked, or an old lock_token.
-        FAILED_PRECONDITION: the instance is suspended, or the model fails in going on. INVALID_ARGUMENT: variables.
+        FAILED_PRECONDITION: the instance is suspended. INVALID_ARGUMENT: variables.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -185,8 +186,8 @@ class ExternalWorkerServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ThrowBpmnError(self, request, context):
-        """Throws a BPMN error at the element of the job. Errors as CompleteJob; also FAILED_PRECONDITION: nothing
-        catches the error.
+        """Throws a BPMN error at the element of the job, as CompleteJob goes on: an error that nothing catches fails the job that
+        throws it. Errors as CompleteJob.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

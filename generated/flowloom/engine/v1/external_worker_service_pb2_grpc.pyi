@@ -46,17 +46,18 @@ class ExternalWorkerServiceStub:
     GetExternalWorkerJob: _aio.UnaryUnaryMultiCallable[_external_worker_service_pb2.GetExternalWorkerJobRequest, _job_pb2.ExternalWorkerJob]
     """One external worker job. NOT_FOUND: no such job."""
     CompleteJob: _aio.UnaryUnaryMultiCallable[_external_worker_service_pb2.CompleteJobRequest, _external_worker_service_pb2.CompleteJobResponse]
-    """Reports a job as done; the process goes on.
+    """Reports a job as done. The process goes on behind the answer, in a job of its own: where the model fails then, that job
+    is tried again and becomes a dead-letter job at last.
     NOT_FOUND: no such job. PERMISSION_DENIED: locked by another worker, not locked, or an old lock_token.
-    FAILED_PRECONDITION: the instance is suspended, or the model fails in going on. INVALID_ARGUMENT: variables.
+    FAILED_PRECONDITION: the instance is suspended. INVALID_ARGUMENT: variables.
     """
     FailJob: _aio.UnaryUnaryMultiCallable[_external_worker_service_pb2.FailJobRequest, _external_worker_service_pb2.FailJobResponse]
     """Reports a job as failed: it is tried again after retry_timeout while retries are left, then dead.
     Errors as CompleteJob.
     """
     ThrowBpmnError: _aio.UnaryUnaryMultiCallable[_external_worker_service_pb2.ThrowBpmnErrorRequest, _external_worker_service_pb2.ThrowBpmnErrorResponse]
-    """Throws a BPMN error at the element of the job. Errors as CompleteJob; also FAILED_PRECONDITION: nothing
-    catches the error.
+    """Throws a BPMN error at the element of the job, as CompleteJob goes on: an error that nothing catches fails the job that
+    throws it. Errors as CompleteJob.
     """
     ExtendJobLock: _aio.UnaryUnaryMultiCallable[_external_worker_service_pb2.ExtendJobLockRequest, _external_worker_service_pb2.ExtendJobLockResponse]
     """Locks a job for longer, from now on. NOT_FOUND: no such job. PERMISSION_DENIED: as CompleteJob.
@@ -144,9 +145,10 @@ class ExternalWorkerServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _external_worker_service_pb2.CompleteJobRequest,
         context: _aio.ServicerContext[_external_worker_service_pb2.CompleteJobRequest, _abc.Awaitable[_external_worker_service_pb2.CompleteJobResponse]],
     ) -> _abc.Awaitable[_external_worker_service_pb2.CompleteJobResponse]:
-        """Reports a job as done; the process goes on.
+        """Reports a job as done. The process goes on behind the answer, in a job of its own: where the model fails then, that job
+        is tried again and becomes a dead-letter job at last.
         NOT_FOUND: no such job. PERMISSION_DENIED: locked by another worker, not locked, or an old lock_token.
-        FAILED_PRECONDITION: the instance is suspended, or the model fails in going on. INVALID_ARGUMENT: variables.
+        FAILED_PRECONDITION: the instance is suspended. INVALID_ARGUMENT: variables.
         """
 
     @_abc_1.abstractmethod
@@ -165,8 +167,8 @@ class ExternalWorkerServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _external_worker_service_pb2.ThrowBpmnErrorRequest,
         context: _aio.ServicerContext[_external_worker_service_pb2.ThrowBpmnErrorRequest, _abc.Awaitable[_external_worker_service_pb2.ThrowBpmnErrorResponse]],
     ) -> _abc.Awaitable[_external_worker_service_pb2.ThrowBpmnErrorResponse]:
-        """Throws a BPMN error at the element of the job. Errors as CompleteJob; also FAILED_PRECONDITION: nothing
-        catches the error.
+        """Throws a BPMN error at the element of the job, as CompleteJob goes on: an error that nothing catches fails the job that
+        throws it. Errors as CompleteJob.
         """
 
     @_abc_1.abstractmethod

@@ -42,7 +42,8 @@ class RepositoryServiceStub:
     (asc or desc) as in Flowable, or `page_token` with the `next_page_token` of the answer before, which does not slow
     down with depth and excludes `start`. `total` is absent with a page token. A wrong sort, order or
     token is refused with INVALID_ARGUMENT.
-    - Filters: all that are given must hold. In a ...Like, % stands for any characters and _ for one.
+    - Filters: all that are given must hold. In a ...Like, % stands for any characters and _ for one. A filter of several
+    values takes them as so many parameters or as one with commas between them, as in Flowable.
     - A method that answers a stream is a bare JSON array over REST; unless it says otherwise it fails before its first
     element or not at all.
     """
@@ -157,7 +158,8 @@ class RepositoryServiceServicer:
     (asc or desc) as in Flowable, or `page_token` with the `next_page_token` of the answer before, which does not slow
     down with depth and excludes `start`. `total` is absent with a page token. A wrong sort, order or
     token is refused with INVALID_ARGUMENT.
-    - Filters: all that are given must hold. In a ...Like, % stands for any characters and _ for one.
+    - Filters: all that are given must hold. In a ...Like, % stands for any characters and _ for one. A filter of several
+    values takes them as so many parameters or as one with commas between them, as in Flowable.
     - A method that answers a stream is a bare JSON array over REST; unless it says otherwise it fails before its first
     element or not at all.
     """
@@ -410,7 +412,8 @@ class RepositoryService:
     (asc or desc) as in Flowable, or `page_token` with the `next_page_token` of the answer before, which does not slow
     down with depth and excludes `start`. `total` is absent with a page token. A wrong sort, order or
     token is refused with INVALID_ARGUMENT.
-    - Filters: all that are given must hold. In a ...Like, % stands for any characters and _ for one.
+    - Filters: all that are given must hold. In a ...Like, % stands for any characters and _ for one. A filter of several
+    values takes them as so many parameters or as one with commas between them, as in Flowable.
     - A method that answers a stream is a bare JSON array over REST; unless it says otherwise it fails before its first
     element or not at all.
     """

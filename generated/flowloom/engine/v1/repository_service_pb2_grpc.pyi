@@ -29,7 +29,8 @@ class RepositoryServiceStub:
       (asc or desc) as in Flowable, or `page_token` with the `next_page_token` of the answer before, which does not slow
       down with depth and excludes `start`. `total` is absent with a page token. A wrong sort, order or
       token is refused with INVALID_ARGUMENT.
-    - Filters: all that are given must hold. In a ...Like, % stands for any characters and _ for one.
+    - Filters: all that are given must hold. In a ...Like, % stands for any characters and _ for one. A filter of several
+      values takes them as so many parameters or as one with commas between them, as in Flowable.
     - A method that answers a stream is a bare JSON array over REST; unless it says otherwise it fails before its first
       element or not at all.
     """
@@ -100,7 +101,8 @@ class RepositoryServiceServicer(metaclass=_abc_1.ABCMeta):
       (asc or desc) as in Flowable, or `page_token` with the `next_page_token` of the answer before, which does not slow
       down with depth and excludes `start`. `total` is absent with a page token. A wrong sort, order or
       token is refused with INVALID_ARGUMENT.
-    - Filters: all that are given must hold. In a ...Like, % stands for any characters and _ for one.
+    - Filters: all that are given must hold. In a ...Like, % stands for any characters and _ for one. A filter of several
+      values takes them as so many parameters or as one with commas between them, as in Flowable.
     - A method that answers a stream is a bare JSON array over REST; unless it says otherwise it fails before its first
       element or not at all.
     """

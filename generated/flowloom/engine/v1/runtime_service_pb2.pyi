@@ -7,6 +7,7 @@ from collections import abc as _abc
 from flowloom.engine.v1 import execution_pb2 as _execution_pb2
 from flowloom.engine.v1 import process_instance_pb2 as _process_instance_pb2
 from flowloom.engine.v1 import variable_pb2 as _variable_pb2
+from google.api import httpbody_pb2 as _httpbody_pb2
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf import struct_pb2 as _struct_pb2
@@ -341,6 +342,20 @@ class ListProcessInstancesRequest(_message.Message):
     TENANT_ID_LIKE_FIELD_NUMBER: _builtins.int
     WITHOUT_TENANT_ID_FIELD_NUMBER: _builtins.int
     VARIABLES_FIELD_NUMBER: _builtins.int
+    PROCESS_INSTANCE_ID_FIELD_NUMBER: _builtins.int
+    PROCESS_INSTANCE_NAME_FIELD_NUMBER: _builtins.int
+    PROCESS_INSTANCE_NAME_LIKE_FIELD_NUMBER: _builtins.int
+    PROCESS_INSTANCE_NAME_LIKE_IGNORE_CASE_FIELD_NUMBER: _builtins.int
+    PROCESS_BUSINESS_KEY_FIELD_NUMBER: _builtins.int
+    PROCESS_BUSINESS_KEY_LIKE_FIELD_NUMBER: _builtins.int
+    PROCESS_BUSINESS_KEY_LIKE_IGNORE_CASE_FIELD_NUMBER: _builtins.int
+    PROCESS_BUSINESS_STATUS_FIELD_NUMBER: _builtins.int
+    PROCESS_DEFINITION_IDS_FIELD_NUMBER: _builtins.int
+    PROCESS_DEFINITION_KEY_LIKE_FIELD_NUMBER: _builtins.int
+    PROCESS_DEFINITION_NAME_LIKE_FIELD_NUMBER: _builtins.int
+    PROCESS_DEFINITION_CATEGORY_LIKE_FIELD_NUMBER: _builtins.int
+    DEPLOYMENT_ID_IN_FIELD_NUMBER: _builtins.int
+    ACTIVE_ACTIVITY_IDS_FIELD_NUMBER: _builtins.int
     START_FIELD_NUMBER: _builtins.int
     SIZE_FIELD_NUMBER: _builtins.int
     SORT_FIELD_NUMBER: _builtins.int
@@ -375,6 +390,18 @@ class ListProcessInstancesRequest(_message.Message):
     tenant_id: _builtins.str
     tenant_id_like: _builtins.str
     without_tenant_id: _builtins.bool
+    process_instance_id: _builtins.str
+    """What the body of Flowable's query calls id, name, business_key and business_status."""
+    process_instance_name: _builtins.str
+    process_instance_name_like: _builtins.str
+    process_instance_name_like_ignore_case: _builtins.str
+    process_business_key: _builtins.str
+    process_business_key_like: _builtins.str
+    process_business_key_like_ignore_case: _builtins.str
+    process_business_status: _builtins.str
+    process_definition_key_like: _builtins.str
+    process_definition_name_like: _builtins.str
+    process_definition_category_like: _builtins.str
     start: _builtins.int
     size: _builtins.int
     sort: _builtins.str
@@ -392,6 +419,14 @@ class ListProcessInstancesRequest(_message.Message):
     def started_after(self) -> _timestamp_pb2.Timestamp: ...
     @_builtins.property
     def variables(self) -> _containers.RepeatedCompositeFieldContainer[_variable_pb2.QueryVariable]: ...
+    @_builtins.property
+    def process_definition_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    @_builtins.property
+    def deployment_id_in(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    @_builtins.property
+    def active_activity_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Instances that are at one of these elements."""
+
     def __init__(
         self,
         *,
@@ -428,15 +463,29 @@ class ListProcessInstancesRequest(_message.Message):
         tenant_id_like: _builtins.str | None = ...,
         without_tenant_id: _builtins.bool = ...,
         variables: _abc.Iterable[_variable_pb2.QueryVariable] | None = ...,
+        process_instance_id: _builtins.str | None = ...,
+        process_instance_name: _builtins.str | None = ...,
+        process_instance_name_like: _builtins.str | None = ...,
+        process_instance_name_like_ignore_case: _builtins.str | None = ...,
+        process_business_key: _builtins.str | None = ...,
+        process_business_key_like: _builtins.str | None = ...,
+        process_business_key_like_ignore_case: _builtins.str | None = ...,
+        process_business_status: _builtins.str | None = ...,
+        process_definition_ids: _abc.Iterable[_builtins.str] | None = ...,
+        process_definition_key_like: _builtins.str | None = ...,
+        process_definition_name_like: _builtins.str | None = ...,
+        process_definition_category_like: _builtins.str | None = ...,
+        deployment_id_in: _abc.Iterable[_builtins.str] | None = ...,
+        active_activity_ids: _abc.Iterable[_builtins.str] | None = ...,
         start: _builtins.int = ...,
         size: _builtins.int | None = ...,
         sort: _builtins.str = ...,
         order: _builtins.str = ...,
         page_token: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_active_activity_id", b"_active_activity_id", "_business_key", b"_business_key", "_business_key_like", b"_business_key_like", "_business_status", b"_business_status", "_callback_id", b"_callback_id", "_deployment_id", b"_deployment_id", "_id", b"_id", "_involved_user", b"_involved_user", "_name", b"_name", "_name_like", b"_name_like", "_name_like_ignore_case", b"_name_like_ignore_case", "_process_definition_category", b"_process_definition_category", "_process_definition_id", b"_process_definition_id", "_process_definition_key", b"_process_definition_key", "_process_definition_name", b"_process_definition_name", "_process_definition_version", b"_process_definition_version", "_reference_id", b"_reference_id", "_root_process_instance_id", b"_root_process_instance_id", "_size", b"_size", "_started_by", b"_started_by", "_sub_process_instance_id", b"_sub_process_instance_id", "_super_process_instance_id", b"_super_process_instance_id", "_suspended", b"_suspended", "_tenant_id", b"_tenant_id", "_tenant_id_like", b"_tenant_id_like", "active_activity_id", b"active_activity_id", "business_key", b"business_key", "business_key_like", b"business_key_like", "business_status", b"business_status", "callback_id", b"callback_id", "deployment_id", b"deployment_id", "id", b"id", "involved_user", b"involved_user", "name", b"name", "name_like", b"name_like", "name_like_ignore_case", b"name_like_ignore_case", "process_definition_category", b"process_definition_category", "process_definition_id", b"process_definition_id", "process_definition_key", b"process_definition_key", "process_definition_name", b"process_definition_name", "process_definition_version", b"process_definition_version", "reference_id", b"reference_id", "root_process_instance_id", b"root_process_instance_id", "size", b"size", "started_after", b"started_after", "started_before", b"started_before", "started_by", b"started_by", "sub_process_instance_id", b"sub_process_instance_id", "super_process_instance_id", b"super_process_instance_id", "suspended", b"suspended", "tenant_id", b"tenant_id", "tenant_id_like", b"tenant_id_like"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_active_activity_id", b"_active_activity_id", "_business_key", b"_business_key", "_business_key_like", b"_business_key_like", "_business_status", b"_business_status", "_callback_id", b"_callback_id", "_deployment_id", b"_deployment_id", "_id", b"_id", "_involved_user", b"_involved_user", "_name", b"_name", "_name_like", b"_name_like", "_name_like_ignore_case", b"_name_like_ignore_case", "_process_business_key", b"_process_business_key", "_process_business_key_like", b"_process_business_key_like", "_process_business_key_like_ignore_case", b"_process_business_key_like_ignore_case", "_process_business_status", b"_process_business_status", "_process_definition_category", b"_process_definition_category", "_process_definition_category_like", b"_process_definition_category_like", "_process_definition_id", b"_process_definition_id", "_process_definition_key", b"_process_definition_key", "_process_definition_key_like", b"_process_definition_key_like", "_process_definition_name", b"_process_definition_name", "_process_definition_name_like", b"_process_definition_name_like", "_process_definition_version", b"_process_definition_version", "_process_instance_id", b"_process_instance_id", "_process_instance_name", b"_process_instance_name", "_process_instance_name_like", b"_process_instance_name_like", "_process_instance_name_like_ignore_case", b"_process_instance_name_like_ignore_case", "_reference_id", b"_reference_id", "_root_process_instance_id", b"_root_process_instance_id", "_size", b"_size", "_started_by", b"_started_by", "_sub_process_instance_id", b"_sub_process_instance_id", "_super_process_instance_id", b"_super_process_instance_id", "_suspended", b"_suspended", "_tenant_id", b"_tenant_id", "_tenant_id_like", b"_tenant_id_like", "active_activity_id", b"active_activity_id", "business_key", b"business_key", "business_key_like", b"business_key_like", "business_status", b"business_status", "callback_id", b"callback_id", "deployment_id", b"deployment_id", "id", b"id", "involved_user", b"involved_user", "name", b"name", "name_like", b"name_like", "name_like_ignore_case", b"name_like_ignore_case", "process_business_key", b"process_business_key", "process_business_key_like", b"process_business_key_like", "process_business_key_like_ignore_case", b"process_business_key_like_ignore_case", "process_business_status", b"process_business_status", "process_definition_category", b"process_definition_category", "process_definition_category_like", b"process_definition_category_like", "process_definition_id", b"process_definition_id", "process_definition_key", b"process_definition_key", "process_definition_key_like", b"process_definition_key_like", "process_definition_name", b"process_definition_name", "process_definition_name_like", b"process_definition_name_like", "process_definition_version", b"process_definition_version", "process_instance_id", b"process_instance_id", "process_instance_name", b"process_instance_name", "process_instance_name_like", b"process_instance_name_like", "process_instance_name_like_ignore_case", b"process_instance_name_like_ignore_case", "reference_id", b"reference_id", "root_process_instance_id", b"root_process_instance_id", "size", b"size", "started_after", b"started_after", "started_before", b"started_before", "started_by", b"started_by", "sub_process_instance_id", b"sub_process_instance_id", "super_process_instance_id", b"super_process_instance_id", "suspended", b"suspended", "tenant_id", b"tenant_id", "tenant_id_like", b"tenant_id_like"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_active_activity_id", b"_active_activity_id", "_business_key", b"_business_key", "_business_key_like", b"_business_key_like", "_business_status", b"_business_status", "_callback_id", b"_callback_id", "_deployment_id", b"_deployment_id", "_id", b"_id", "_involved_user", b"_involved_user", "_name", b"_name", "_name_like", b"_name_like", "_name_like_ignore_case", b"_name_like_ignore_case", "_process_definition_category", b"_process_definition_category", "_process_definition_id", b"_process_definition_id", "_process_definition_key", b"_process_definition_key", "_process_definition_name", b"_process_definition_name", "_process_definition_version", b"_process_definition_version", "_reference_id", b"_reference_id", "_root_process_instance_id", b"_root_process_instance_id", "_size", b"_size", "_started_by", b"_started_by", "_sub_process_instance_id", b"_sub_process_instance_id", "_super_process_instance_id", b"_super_process_instance_id", "_suspended", b"_suspended", "_tenant_id", b"_tenant_id", "_tenant_id_like", b"_tenant_id_like", "active_activity_id", b"active_activity_id", "business_key", b"business_key", "business_key_like", b"business_key_like", "business_status", b"business_status", "callback_id", b"callback_id", "deployment_id", b"deployment_id", "exclude_process_definition_keys", b"exclude_process_definition_keys", "exclude_subprocesses", b"exclude_subprocesses", "id", b"id", "include_process_variables", b"include_process_variables", "involved_user", b"involved_user", "name", b"name", "name_like", b"name_like", "name_like_ignore_case", b"name_like_ignore_case", "order", b"order", "page_token", b"page_token", "process_definition_category", b"process_definition_category", "process_definition_id", b"process_definition_id", "process_definition_key", b"process_definition_key", "process_definition_keys", b"process_definition_keys", "process_definition_name", b"process_definition_name", "process_definition_version", b"process_definition_version", "process_instance_ids", b"process_instance_ids", "reference_id", b"reference_id", "root_process_instance_id", b"root_process_instance_id", "size", b"size", "sort", b"sort", "start", b"start", "started_after", b"started_after", "started_before", b"started_before", "started_by", b"started_by", "sub_process_instance_id", b"sub_process_instance_id", "super_process_instance_id", b"super_process_instance_id", "suspended", b"suspended", "tenant_id", b"tenant_id", "tenant_id_like", b"tenant_id_like", "variables", b"variables", "without_tenant_id", b"without_tenant_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_active_activity_id", b"_active_activity_id", "_business_key", b"_business_key", "_business_key_like", b"_business_key_like", "_business_status", b"_business_status", "_callback_id", b"_callback_id", "_deployment_id", b"_deployment_id", "_id", b"_id", "_involved_user", b"_involved_user", "_name", b"_name", "_name_like", b"_name_like", "_name_like_ignore_case", b"_name_like_ignore_case", "_process_business_key", b"_process_business_key", "_process_business_key_like", b"_process_business_key_like", "_process_business_key_like_ignore_case", b"_process_business_key_like_ignore_case", "_process_business_status", b"_process_business_status", "_process_definition_category", b"_process_definition_category", "_process_definition_category_like", b"_process_definition_category_like", "_process_definition_id", b"_process_definition_id", "_process_definition_key", b"_process_definition_key", "_process_definition_key_like", b"_process_definition_key_like", "_process_definition_name", b"_process_definition_name", "_process_definition_name_like", b"_process_definition_name_like", "_process_definition_version", b"_process_definition_version", "_process_instance_id", b"_process_instance_id", "_process_instance_name", b"_process_instance_name", "_process_instance_name_like", b"_process_instance_name_like", "_process_instance_name_like_ignore_case", b"_process_instance_name_like_ignore_case", "_reference_id", b"_reference_id", "_root_process_instance_id", b"_root_process_instance_id", "_size", b"_size", "_started_by", b"_started_by", "_sub_process_instance_id", b"_sub_process_instance_id", "_super_process_instance_id", b"_super_process_instance_id", "_suspended", b"_suspended", "_tenant_id", b"_tenant_id", "_tenant_id_like", b"_tenant_id_like", "active_activity_id", b"active_activity_id", "active_activity_ids", b"active_activity_ids", "business_key", b"business_key", "business_key_like", b"business_key_like", "business_status", b"business_status", "callback_id", b"callback_id", "deployment_id", b"deployment_id", "deployment_id_in", b"deployment_id_in", "exclude_process_definition_keys", b"exclude_process_definition_keys", "exclude_subprocesses", b"exclude_subprocesses", "id", b"id", "include_process_variables", b"include_process_variables", "involved_user", b"involved_user", "name", b"name", "name_like", b"name_like", "name_like_ignore_case", b"name_like_ignore_case", "order", b"order", "page_token", b"page_token", "process_business_key", b"process_business_key", "process_business_key_like", b"process_business_key_like", "process_business_key_like_ignore_case", b"process_business_key_like_ignore_case", "process_business_status", b"process_business_status", "process_definition_category", b"process_definition_category", "process_definition_category_like", b"process_definition_category_like", "process_definition_id", b"process_definition_id", "process_definition_ids", b"process_definition_ids", "process_definition_key", b"process_definition_key", "process_definition_key_like", b"process_definition_key_like", "process_definition_keys", b"process_definition_keys", "process_definition_name", b"process_definition_name", "process_definition_name_like", b"process_definition_name_like", "process_definition_version", b"process_definition_version", "process_instance_id", b"process_instance_id", "process_instance_ids", b"process_instance_ids", "process_instance_name", b"process_instance_name", "process_instance_name_like", b"process_instance_name_like", "process_instance_name_like_ignore_case", b"process_instance_name_like_ignore_case", "reference_id", b"reference_id", "root_process_instance_id", b"root_process_instance_id", "size", b"size", "sort", b"sort", "start", b"start", "started_after", b"started_after", "started_before", b"started_before", "started_by", b"started_by", "sub_process_instance_id", b"sub_process_instance_id", "super_process_instance_id", b"super_process_instance_id", "suspended", b"suspended", "tenant_id", b"tenant_id", "tenant_id_like", b"tenant_id_like", "variables", b"variables", "without_tenant_id", b"without_tenant_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__active_activity_id: _TypeAlias = _typing.Literal["active_activity_id"]  # noqa: Y015
     _WhichOneofArgType__active_activity_id: _TypeAlias = _typing.Literal["_active_activity_id", b"_active_activity_id"]  # noqa: Y015
@@ -460,16 +509,38 @@ class ListProcessInstancesRequest(_message.Message):
     _WhichOneofArgType__name_like: _TypeAlias = _typing.Literal["_name_like", b"_name_like"]  # noqa: Y015
     _WhichOneofReturnType__name_like_ignore_case: _TypeAlias = _typing.Literal["name_like_ignore_case"]  # noqa: Y015
     _WhichOneofArgType__name_like_ignore_case: _TypeAlias = _typing.Literal["_name_like_ignore_case", b"_name_like_ignore_case"]  # noqa: Y015
+    _WhichOneofReturnType__process_business_key: _TypeAlias = _typing.Literal["process_business_key"]  # noqa: Y015
+    _WhichOneofArgType__process_business_key: _TypeAlias = _typing.Literal["_process_business_key", b"_process_business_key"]  # noqa: Y015
+    _WhichOneofReturnType__process_business_key_like: _TypeAlias = _typing.Literal["process_business_key_like"]  # noqa: Y015
+    _WhichOneofArgType__process_business_key_like: _TypeAlias = _typing.Literal["_process_business_key_like", b"_process_business_key_like"]  # noqa: Y015
+    _WhichOneofReturnType__process_business_key_like_ignore_case: _TypeAlias = _typing.Literal["process_business_key_like_ignore_case"]  # noqa: Y015
+    _WhichOneofArgType__process_business_key_like_ignore_case: _TypeAlias = _typing.Literal["_process_business_key_like_ignore_case", b"_process_business_key_like_ignore_case"]  # noqa: Y015
+    _WhichOneofReturnType__process_business_status: _TypeAlias = _typing.Literal["process_business_status"]  # noqa: Y015
+    _WhichOneofArgType__process_business_status: _TypeAlias = _typing.Literal["_process_business_status", b"_process_business_status"]  # noqa: Y015
     _WhichOneofReturnType__process_definition_category: _TypeAlias = _typing.Literal["process_definition_category"]  # noqa: Y015
     _WhichOneofArgType__process_definition_category: _TypeAlias = _typing.Literal["_process_definition_category", b"_process_definition_category"]  # noqa: Y015
+    _WhichOneofReturnType__process_definition_category_like: _TypeAlias = _typing.Literal["process_definition_category_like"]  # noqa: Y015
+    _WhichOneofArgType__process_definition_category_like: _TypeAlias = _typing.Literal["_process_definition_category_like", b"_process_definition_category_like"]  # noqa: Y015
     _WhichOneofReturnType__process_definition_id: _TypeAlias = _typing.Literal["process_definition_id"]  # noqa: Y015
     _WhichOneofArgType__process_definition_id: _TypeAlias = _typing.Literal["_process_definition_id", b"_process_definition_id"]  # noqa: Y015
     _WhichOneofReturnType__process_definition_key: _TypeAlias = _typing.Literal["process_definition_key"]  # noqa: Y015
     _WhichOneofArgType__process_definition_key: _TypeAlias = _typing.Literal["_process_definition_key", b"_process_definition_key"]  # noqa: Y015
+    _WhichOneofReturnType__process_definition_key_like: _TypeAlias = _typing.Literal["process_definition_key_like"]  # noqa: Y015
+    _WhichOneofArgType__process_definition_key_like: _TypeAlias = _typing.Literal["_process_definition_key_like", b"_process_definition_key_like"]  # noqa: Y015
     _WhichOneofReturnType__process_definition_name: _TypeAlias = _typing.Literal["process_definition_name"]  # noqa: Y015
     _WhichOneofArgType__process_definition_name: _TypeAlias = _typing.Literal["_process_definition_name", b"_process_definition_name"]  # noqa: Y015
+    _WhichOneofReturnType__process_definition_name_like: _TypeAlias = _typing.Literal["process_definition_name_like"]  # noqa: Y015
+    _WhichOneofArgType__process_definition_name_like: _TypeAlias = _typing.Literal["_process_definition_name_like", b"_process_definition_name_like"]  # noqa: Y015
     _WhichOneofReturnType__process_definition_version: _TypeAlias = _typing.Literal["process_definition_version"]  # noqa: Y015
     _WhichOneofArgType__process_definition_version: _TypeAlias = _typing.Literal["_process_definition_version", b"_process_definition_version"]  # noqa: Y015
+    _WhichOneofReturnType__process_instance_id: _TypeAlias = _typing.Literal["process_instance_id"]  # noqa: Y015
+    _WhichOneofArgType__process_instance_id: _TypeAlias = _typing.Literal["_process_instance_id", b"_process_instance_id"]  # noqa: Y015
+    _WhichOneofReturnType__process_instance_name: _TypeAlias = _typing.Literal["process_instance_name"]  # noqa: Y015
+    _WhichOneofArgType__process_instance_name: _TypeAlias = _typing.Literal["_process_instance_name", b"_process_instance_name"]  # noqa: Y015
+    _WhichOneofReturnType__process_instance_name_like: _TypeAlias = _typing.Literal["process_instance_name_like"]  # noqa: Y015
+    _WhichOneofArgType__process_instance_name_like: _TypeAlias = _typing.Literal["_process_instance_name_like", b"_process_instance_name_like"]  # noqa: Y015
+    _WhichOneofReturnType__process_instance_name_like_ignore_case: _TypeAlias = _typing.Literal["process_instance_name_like_ignore_case"]  # noqa: Y015
+    _WhichOneofArgType__process_instance_name_like_ignore_case: _TypeAlias = _typing.Literal["_process_instance_name_like_ignore_case", b"_process_instance_name_like_ignore_case"]  # noqa: Y015
     _WhichOneofReturnType__reference_id: _TypeAlias = _typing.Literal["reference_id"]  # noqa: Y015
     _WhichOneofArgType__reference_id: _TypeAlias = _typing.Literal["_reference_id", b"_reference_id"]  # noqa: Y015
     _WhichOneofReturnType__root_process_instance_id: _TypeAlias = _typing.Literal["root_process_instance_id"]  # noqa: Y015
@@ -511,15 +582,37 @@ class ListProcessInstancesRequest(_message.Message):
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__name_like_ignore_case) -> _WhichOneofReturnType__name_like_ignore_case | None: ...
     @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__process_business_key) -> _WhichOneofReturnType__process_business_key | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__process_business_key_like) -> _WhichOneofReturnType__process_business_key_like | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__process_business_key_like_ignore_case) -> _WhichOneofReturnType__process_business_key_like_ignore_case | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__process_business_status) -> _WhichOneofReturnType__process_business_status | None: ...
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__process_definition_category) -> _WhichOneofReturnType__process_definition_category | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__process_definition_category_like) -> _WhichOneofReturnType__process_definition_category_like | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__process_definition_id) -> _WhichOneofReturnType__process_definition_id | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__process_definition_key) -> _WhichOneofReturnType__process_definition_key | None: ...
     @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__process_definition_key_like) -> _WhichOneofReturnType__process_definition_key_like | None: ...
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__process_definition_name) -> _WhichOneofReturnType__process_definition_name | None: ...
     @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__process_definition_name_like) -> _WhichOneofReturnType__process_definition_name_like | None: ...
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__process_definition_version) -> _WhichOneofReturnType__process_definition_version | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__process_instance_id) -> _WhichOneofReturnType__process_instance_id | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__process_instance_name) -> _WhichOneofReturnType__process_instance_name | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__process_instance_name_like) -> _WhichOneofReturnType__process_instance_name_like | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__process_instance_name_like_ignore_case) -> _WhichOneofReturnType__process_instance_name_like_ignore_case | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__reference_id) -> _WhichOneofReturnType__reference_id | None: ...
     @_typing.overload
@@ -1330,6 +1423,42 @@ class GetProcessInstanceVariableDataRequest(_message.Message):
 Global___GetProcessInstanceVariableDataRequest: _TypeAlias = GetProcessInstanceVariableDataRequest  # noqa: Y015
 
 @_typing.final
+class UploadProcessInstanceVariableRequest(_message.Message):
+    """Request of UploadProcessInstanceVariable."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROCESS_INSTANCE_ID_FIELD_NUMBER: _builtins.int
+    VARIABLE_NAME_FIELD_NUMBER: _builtins.int
+    FILE_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    process_instance_id: _builtins.str
+    variable_name: _builtins.str
+    """Absent: the one that the form names is created."""
+    request_id: _builtins.str
+    @_builtins.property
+    def file(self) -> _httpbody_pb2.HttpBody:
+        """multipart/form-data, not parsed by the edge."""
+
+    def __init__(
+        self,
+        *,
+        process_instance_id: _builtins.str = ...,
+        variable_name: _builtins.str | None = ...,
+        file: _httpbody_pb2.HttpBody | None = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_variable_name", b"_variable_name", "file", b"file", "variable_name", b"variable_name"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_variable_name", b"_variable_name", "file", b"file", "process_instance_id", b"process_instance_id", "request_id", b"request_id", "variable_name", b"variable_name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__variable_name: _TypeAlias = _typing.Literal["variable_name"]  # noqa: Y015
+    _WhichOneofArgType__variable_name: _TypeAlias = _typing.Literal["_variable_name", b"_variable_name"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__variable_name) -> _WhichOneofReturnType__variable_name | None: ...
+
+Global___UploadProcessInstanceVariableRequest: _TypeAlias = UploadProcessInstanceVariableRequest  # noqa: Y015
+
+@_typing.final
 class ListProcessInstanceIdentityLinksRequest(_message.Message):
     """Request of ListProcessInstanceIdentityLinks."""
 
@@ -1498,6 +1627,7 @@ class ListExecutionsRequest(_message.Message):
     WITHOUT_TENANT_ID_FIELD_NUMBER: _builtins.int
     VARIABLES_FIELD_NUMBER: _builtins.int
     PROCESS_INSTANCE_VARIABLES_FIELD_NUMBER: _builtins.int
+    PROCESS_INSTANCE_BUSINESS_KEY_FIELD_NUMBER: _builtins.int
     START_FIELD_NUMBER: _builtins.int
     SIZE_FIELD_NUMBER: _builtins.int
     SORT_FIELD_NUMBER: _builtins.int
@@ -1521,6 +1651,8 @@ class ListExecutionsRequest(_message.Message):
     tenant_id: _builtins.str
     tenant_id_like: _builtins.str
     without_tenant_id: _builtins.bool
+    process_instance_business_key: _builtins.str
+    """What the query of Flowable's list calls process_business_key."""
     start: _builtins.int
     size: _builtins.int
     sort: _builtins.str
@@ -1554,15 +1686,16 @@ class ListExecutionsRequest(_message.Message):
         without_tenant_id: _builtins.bool = ...,
         variables: _abc.Iterable[_variable_pb2.QueryVariable] | None = ...,
         process_instance_variables: _abc.Iterable[_variable_pb2.QueryVariable] | None = ...,
+        process_instance_business_key: _builtins.str | None = ...,
         start: _builtins.int = ...,
         size: _builtins.int | None = ...,
         sort: _builtins.str = ...,
         order: _builtins.str = ...,
         page_token: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_activity_id", b"_activity_id", "_id", b"_id", "_message_event_subscription_name", b"_message_event_subscription_name", "_parent_id", b"_parent_id", "_process_business_key", b"_process_business_key", "_process_definition_id", b"_process_definition_id", "_process_definition_key", b"_process_definition_key", "_process_instance_id", b"_process_instance_id", "_root_process_instance_id", b"_root_process_instance_id", "_signal_event_subscription_name", b"_signal_event_subscription_name", "_size", b"_size", "_tenant_id", b"_tenant_id", "_tenant_id_like", b"_tenant_id_like", "_waiting", b"_waiting", "activity_id", b"activity_id", "id", b"id", "message_event_subscription_name", b"message_event_subscription_name", "parent_id", b"parent_id", "process_business_key", b"process_business_key", "process_definition_id", b"process_definition_id", "process_definition_key", b"process_definition_key", "process_instance_id", b"process_instance_id", "root_process_instance_id", b"root_process_instance_id", "signal_event_subscription_name", b"signal_event_subscription_name", "size", b"size", "tenant_id", b"tenant_id", "tenant_id_like", b"tenant_id_like", "waiting", b"waiting"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_activity_id", b"_activity_id", "_id", b"_id", "_message_event_subscription_name", b"_message_event_subscription_name", "_parent_id", b"_parent_id", "_process_business_key", b"_process_business_key", "_process_definition_id", b"_process_definition_id", "_process_definition_key", b"_process_definition_key", "_process_instance_business_key", b"_process_instance_business_key", "_process_instance_id", b"_process_instance_id", "_root_process_instance_id", b"_root_process_instance_id", "_signal_event_subscription_name", b"_signal_event_subscription_name", "_size", b"_size", "_tenant_id", b"_tenant_id", "_tenant_id_like", b"_tenant_id_like", "_waiting", b"_waiting", "activity_id", b"activity_id", "id", b"id", "message_event_subscription_name", b"message_event_subscription_name", "parent_id", b"parent_id", "process_business_key", b"process_business_key", "process_definition_id", b"process_definition_id", "process_definition_key", b"process_definition_key", "process_instance_business_key", b"process_instance_business_key", "process_instance_id", b"process_instance_id", "root_process_instance_id", b"root_process_instance_id", "signal_event_subscription_name", b"signal_event_subscription_name", "size", b"size", "tenant_id", b"tenant_id", "tenant_id_like", b"tenant_id_like", "waiting", b"waiting"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_activity_id", b"_activity_id", "_id", b"_id", "_message_event_subscription_name", b"_message_event_subscription_name", "_parent_id", b"_parent_id", "_process_business_key", b"_process_business_key", "_process_definition_id", b"_process_definition_id", "_process_definition_key", b"_process_definition_key", "_process_instance_id", b"_process_instance_id", "_root_process_instance_id", b"_root_process_instance_id", "_signal_event_subscription_name", b"_signal_event_subscription_name", "_size", b"_size", "_tenant_id", b"_tenant_id", "_tenant_id_like", b"_tenant_id_like", "_waiting", b"_waiting", "activity_id", b"activity_id", "id", b"id", "message_event_subscription_name", b"message_event_subscription_name", "only_child_executions", b"only_child_executions", "order", b"order", "page_token", b"page_token", "parent_id", b"parent_id", "process_business_key", b"process_business_key", "process_definition_id", b"process_definition_id", "process_definition_key", b"process_definition_key", "process_instance_id", b"process_instance_id", "process_instance_variables", b"process_instance_variables", "root_process_instance_id", b"root_process_instance_id", "signal_event_subscription_name", b"signal_event_subscription_name", "size", b"size", "sort", b"sort", "start", b"start", "tenant_id", b"tenant_id", "tenant_id_like", b"tenant_id_like", "variables", b"variables", "waiting", b"waiting", "without_tenant_id", b"without_tenant_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_activity_id", b"_activity_id", "_id", b"_id", "_message_event_subscription_name", b"_message_event_subscription_name", "_parent_id", b"_parent_id", "_process_business_key", b"_process_business_key", "_process_definition_id", b"_process_definition_id", "_process_definition_key", b"_process_definition_key", "_process_instance_business_key", b"_process_instance_business_key", "_process_instance_id", b"_process_instance_id", "_root_process_instance_id", b"_root_process_instance_id", "_signal_event_subscription_name", b"_signal_event_subscription_name", "_size", b"_size", "_tenant_id", b"_tenant_id", "_tenant_id_like", b"_tenant_id_like", "_waiting", b"_waiting", "activity_id", b"activity_id", "id", b"id", "message_event_subscription_name", b"message_event_subscription_name", "only_child_executions", b"only_child_executions", "order", b"order", "page_token", b"page_token", "parent_id", b"parent_id", "process_business_key", b"process_business_key", "process_definition_id", b"process_definition_id", "process_definition_key", b"process_definition_key", "process_instance_business_key", b"process_instance_business_key", "process_instance_id", b"process_instance_id", "process_instance_variables", b"process_instance_variables", "root_process_instance_id", b"root_process_instance_id", "signal_event_subscription_name", b"signal_event_subscription_name", "size", b"size", "sort", b"sort", "start", b"start", "tenant_id", b"tenant_id", "tenant_id_like", b"tenant_id_like", "variables", b"variables", "waiting", b"waiting", "without_tenant_id", b"without_tenant_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__activity_id: _TypeAlias = _typing.Literal["activity_id"]  # noqa: Y015
     _WhichOneofArgType__activity_id: _TypeAlias = _typing.Literal["_activity_id", b"_activity_id"]  # noqa: Y015
@@ -1578,6 +1711,8 @@ class ListExecutionsRequest(_message.Message):
     _WhichOneofArgType__process_definition_id: _TypeAlias = _typing.Literal["_process_definition_id", b"_process_definition_id"]  # noqa: Y015
     _WhichOneofReturnType__process_definition_key: _TypeAlias = _typing.Literal["process_definition_key"]  # noqa: Y015
     _WhichOneofArgType__process_definition_key: _TypeAlias = _typing.Literal["_process_definition_key", b"_process_definition_key"]  # noqa: Y015
+    _WhichOneofReturnType__process_instance_business_key: _TypeAlias = _typing.Literal["process_instance_business_key"]  # noqa: Y015
+    _WhichOneofArgType__process_instance_business_key: _TypeAlias = _typing.Literal["_process_instance_business_key", b"_process_instance_business_key"]  # noqa: Y015
     _WhichOneofReturnType__process_instance_id: _TypeAlias = _typing.Literal["process_instance_id"]  # noqa: Y015
     _WhichOneofArgType__process_instance_id: _TypeAlias = _typing.Literal["_process_instance_id", b"_process_instance_id"]  # noqa: Y015
     _WhichOneofReturnType__root_process_instance_id: _TypeAlias = _typing.Literal["root_process_instance_id"]  # noqa: Y015
@@ -1606,6 +1741,8 @@ class ListExecutionsRequest(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__process_definition_id) -> _WhichOneofReturnType__process_definition_id | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__process_definition_key) -> _WhichOneofReturnType__process_definition_key | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__process_instance_business_key) -> _WhichOneofReturnType__process_instance_business_key | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__process_instance_id) -> _WhichOneofReturnType__process_instance_id | None: ...
     @_typing.overload
@@ -2059,6 +2196,42 @@ class GetExecutionVariableDataRequest(_message.Message):
 Global___GetExecutionVariableDataRequest: _TypeAlias = GetExecutionVariableDataRequest  # noqa: Y015
 
 @_typing.final
+class UploadExecutionVariableRequest(_message.Message):
+    """Request of UploadExecutionVariable."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EXECUTION_ID_FIELD_NUMBER: _builtins.int
+    VARIABLE_NAME_FIELD_NUMBER: _builtins.int
+    FILE_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    execution_id: _builtins.str
+    variable_name: _builtins.str
+    """Absent: the one that the form names is created."""
+    request_id: _builtins.str
+    @_builtins.property
+    def file(self) -> _httpbody_pb2.HttpBody:
+        """multipart/form-data, not parsed by the edge."""
+
+    def __init__(
+        self,
+        *,
+        execution_id: _builtins.str = ...,
+        variable_name: _builtins.str | None = ...,
+        file: _httpbody_pb2.HttpBody | None = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_variable_name", b"_variable_name", "file", b"file", "variable_name", b"variable_name"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_variable_name", b"_variable_name", "execution_id", b"execution_id", "file", b"file", "request_id", b"request_id", "variable_name", b"variable_name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__variable_name: _TypeAlias = _typing.Literal["variable_name"]  # noqa: Y015
+    _WhichOneofArgType__variable_name: _TypeAlias = _typing.Literal["_variable_name", b"_variable_name"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__variable_name) -> _WhichOneofReturnType__variable_name | None: ...
+
+Global___UploadExecutionVariableRequest: _TypeAlias = UploadExecutionVariableRequest  # noqa: Y015
+
+@_typing.final
 class ListActivityInstancesRequest(_message.Message):
     """Request of ListActivityInstances."""
 
@@ -2238,6 +2411,8 @@ class ListEventSubscriptionsRequest(_message.Message):
     CREATED_AFTER_FIELD_NUMBER: _builtins.int
     TENANT_ID_FIELD_NUMBER: _builtins.int
     WITHOUT_TENANT_ID_FIELD_NUMBER: _builtins.int
+    TENANT_ID_LIKE_FIELD_NUMBER: _builtins.int
+    WITHOUT_PROCESS_INSTANCE_ID_FIELD_NUMBER: _builtins.int
     START_FIELD_NUMBER: _builtins.int
     SIZE_FIELD_NUMBER: _builtins.int
     SORT_FIELD_NUMBER: _builtins.int
@@ -2252,6 +2427,9 @@ class ListEventSubscriptionsRequest(_message.Message):
     process_definition_id: _builtins.str
     tenant_id: _builtins.str
     without_tenant_id: _builtins.bool
+    tenant_id_like: _builtins.str
+    without_process_instance_id: _builtins.bool
+    """Only the subscriptions of start events."""
     start: _builtins.int
     size: _builtins.int
     sort: _builtins.str
@@ -2275,15 +2453,17 @@ class ListEventSubscriptionsRequest(_message.Message):
         created_after: _timestamp_pb2.Timestamp | None = ...,
         tenant_id: _builtins.str | None = ...,
         without_tenant_id: _builtins.bool = ...,
+        tenant_id_like: _builtins.str | None = ...,
+        without_process_instance_id: _builtins.bool = ...,
         start: _builtins.int = ...,
         size: _builtins.int | None = ...,
         sort: _builtins.str = ...,
         order: _builtins.str = ...,
         page_token: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_activity_id", b"_activity_id", "_event_name", b"_event_name", "_event_type", b"_event_type", "_execution_id", b"_execution_id", "_id", b"_id", "_process_definition_id", b"_process_definition_id", "_process_instance_id", b"_process_instance_id", "_size", b"_size", "_tenant_id", b"_tenant_id", "activity_id", b"activity_id", "created_after", b"created_after", "created_before", b"created_before", "event_name", b"event_name", "event_type", b"event_type", "execution_id", b"execution_id", "id", b"id", "process_definition_id", b"process_definition_id", "process_instance_id", b"process_instance_id", "size", b"size", "tenant_id", b"tenant_id"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_activity_id", b"_activity_id", "_event_name", b"_event_name", "_event_type", b"_event_type", "_execution_id", b"_execution_id", "_id", b"_id", "_process_definition_id", b"_process_definition_id", "_process_instance_id", b"_process_instance_id", "_size", b"_size", "_tenant_id", b"_tenant_id", "_tenant_id_like", b"_tenant_id_like", "activity_id", b"activity_id", "created_after", b"created_after", "created_before", b"created_before", "event_name", b"event_name", "event_type", b"event_type", "execution_id", b"execution_id", "id", b"id", "process_definition_id", b"process_definition_id", "process_instance_id", b"process_instance_id", "size", b"size", "tenant_id", b"tenant_id", "tenant_id_like", b"tenant_id_like"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_activity_id", b"_activity_id", "_event_name", b"_event_name", "_event_type", b"_event_type", "_execution_id", b"_execution_id", "_id", b"_id", "_process_definition_id", b"_process_definition_id", "_process_instance_id", b"_process_instance_id", "_size", b"_size", "_tenant_id", b"_tenant_id", "activity_id", b"activity_id", "created_after", b"created_after", "created_before", b"created_before", "event_name", b"event_name", "event_type", b"event_type", "execution_id", b"execution_id", "id", b"id", "order", b"order", "page_token", b"page_token", "process_definition_id", b"process_definition_id", "process_instance_id", b"process_instance_id", "size", b"size", "sort", b"sort", "start", b"start", "tenant_id", b"tenant_id", "without_tenant_id", b"without_tenant_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_activity_id", b"_activity_id", "_event_name", b"_event_name", "_event_type", b"_event_type", "_execution_id", b"_execution_id", "_id", b"_id", "_process_definition_id", b"_process_definition_id", "_process_instance_id", b"_process_instance_id", "_size", b"_size", "_tenant_id", b"_tenant_id", "_tenant_id_like", b"_tenant_id_like", "activity_id", b"activity_id", "created_after", b"created_after", "created_before", b"created_before", "event_name", b"event_name", "event_type", b"event_type", "execution_id", b"execution_id", "id", b"id", "order", b"order", "page_token", b"page_token", "process_definition_id", b"process_definition_id", "process_instance_id", b"process_instance_id", "size", b"size", "sort", b"sort", "start", b"start", "tenant_id", b"tenant_id", "tenant_id_like", b"tenant_id_like", "without_process_instance_id", b"without_process_instance_id", "without_tenant_id", b"without_tenant_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__activity_id: _TypeAlias = _typing.Literal["activity_id"]  # noqa: Y015
     _WhichOneofArgType__activity_id: _TypeAlias = _typing.Literal["_activity_id", b"_activity_id"]  # noqa: Y015
@@ -2303,6 +2483,8 @@ class ListEventSubscriptionsRequest(_message.Message):
     _WhichOneofArgType__size: _TypeAlias = _typing.Literal["_size", b"_size"]  # noqa: Y015
     _WhichOneofReturnType__tenant_id: _TypeAlias = _typing.Literal["tenant_id"]  # noqa: Y015
     _WhichOneofArgType__tenant_id: _TypeAlias = _typing.Literal["_tenant_id", b"_tenant_id"]  # noqa: Y015
+    _WhichOneofReturnType__tenant_id_like: _TypeAlias = _typing.Literal["tenant_id_like"]  # noqa: Y015
+    _WhichOneofArgType__tenant_id_like: _TypeAlias = _typing.Literal["_tenant_id_like", b"_tenant_id_like"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__activity_id) -> _WhichOneofReturnType__activity_id | None: ...
     @_typing.overload
@@ -2321,6 +2503,8 @@ class ListEventSubscriptionsRequest(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__size) -> _WhichOneofReturnType__size | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__tenant_id) -> _WhichOneofReturnType__tenant_id | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__tenant_id_like) -> _WhichOneofReturnType__tenant_id_like | None: ...
 
 Global___ListEventSubscriptionsRequest: _TypeAlias = ListEventSubscriptionsRequest  # noqa: Y015
 

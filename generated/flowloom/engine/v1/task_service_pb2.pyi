@@ -6,6 +6,7 @@ isort:skip_file
 from collections import abc as _abc
 from flowloom.engine.v1 import task_pb2 as _task_pb2
 from flowloom.engine.v1 import variable_pb2 as _variable_pb2
+from google.api import httpbody_pb2 as _httpbody_pb2
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
@@ -104,6 +105,10 @@ class ListTasksRequest(_message.Message):
     WITHOUT_TENANT_ID_FIELD_NUMBER: _builtins.int
     TASK_VARIABLES_FIELD_NUMBER: _builtins.int
     PROCESS_INSTANCE_VARIABLES_FIELD_NUMBER: _builtins.int
+    CANDIDATE_GROUPS_FIELD_NUMBER: _builtins.int
+    CATEGORY_NOT_IN_FIELD_NUMBER: _builtins.int
+    WITHOUT_CATEGORY_FIELD_NUMBER: _builtins.int
+    WITHOUT_PROCESS_INSTANCE_ID_FIELD_NUMBER: _builtins.int
     START_FIELD_NUMBER: _builtins.int
     SIZE_FIELD_NUMBER: _builtins.int
     SORT_FIELD_NUMBER: _builtins.int
@@ -157,6 +162,9 @@ class ListTasksRequest(_message.Message):
     tenant_id: _builtins.str
     tenant_id_like: _builtins.str
     without_tenant_id: _builtins.bool
+    without_category: _builtins.bool
+    without_process_instance_id: _builtins.bool
+    """Only standalone tasks."""
     start: _builtins.int
     size: _builtins.int
     sort: _builtins.str
@@ -190,6 +198,12 @@ class ListTasksRequest(_message.Message):
     def process_instance_variables(self) -> _containers.RepeatedCompositeFieldContainer[_variable_pb2.QueryVariable]:
         """Conditions on variables of the process instance."""
 
+    @_builtins.property
+    def candidate_groups(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """As candidate_group_in, under its name in Flowable's list. Only there commas separate groups: ids of groups may have some."""
+
+    @_builtins.property
+    def category_not_in(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
     def __init__(
         self,
         *,
@@ -248,6 +262,10 @@ class ListTasksRequest(_message.Message):
         without_tenant_id: _builtins.bool = ...,
         task_variables: _abc.Iterable[_variable_pb2.QueryVariable] | None = ...,
         process_instance_variables: _abc.Iterable[_variable_pb2.QueryVariable] | None = ...,
+        candidate_groups: _abc.Iterable[_builtins.str] | None = ...,
+        category_not_in: _abc.Iterable[_builtins.str] | None = ...,
+        without_category: _builtins.bool = ...,
+        without_process_instance_id: _builtins.bool = ...,
         start: _builtins.int = ...,
         size: _builtins.int | None = ...,
         sort: _builtins.str = ...,
@@ -256,7 +274,7 @@ class ListTasksRequest(_message.Message):
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_active", b"_active", "_assignee", b"_assignee", "_assignee_like", b"_assignee_like", "_candidate_group", b"_candidate_group", "_candidate_or_assigned", b"_candidate_or_assigned", "_candidate_user", b"_candidate_user", "_category", b"_category", "_delegation_state", b"_delegation_state", "_description", b"_description", "_description_like", b"_description_like", "_execution_id", b"_execution_id", "_form_key", b"_form_key", "_involved_user", b"_involved_user", "_maximum_priority", b"_maximum_priority", "_minimum_priority", b"_minimum_priority", "_name", b"_name", "_name_like", b"_name_like", "_name_like_ignore_case", b"_name_like_ignore_case", "_owner", b"_owner", "_owner_like", b"_owner_like", "_priority", b"_priority", "_process_definition_id", b"_process_definition_id", "_process_definition_key", b"_process_definition_key", "_process_definition_key_like", b"_process_definition_key_like", "_process_definition_name", b"_process_definition_name", "_process_definition_name_like", b"_process_definition_name_like", "_process_instance_business_key", b"_process_instance_business_key", "_process_instance_business_key_like", b"_process_instance_business_key_like", "_process_instance_id", b"_process_instance_id", "_process_instance_id_with_children", b"_process_instance_id_with_children", "_size", b"_size", "_task_definition_key", b"_task_definition_key", "_task_definition_key_like", b"_task_definition_key_like", "_task_id", b"_task_id", "_tenant_id", b"_tenant_id", "_tenant_id_like", b"_tenant_id_like", "active", b"active", "assignee", b"assignee", "assignee_like", b"assignee_like", "candidate_group", b"candidate_group", "candidate_or_assigned", b"candidate_or_assigned", "candidate_user", b"candidate_user", "category", b"category", "created_after", b"created_after", "created_before", b"created_before", "created_on", b"created_on", "delegation_state", b"delegation_state", "description", b"description", "description_like", b"description_like", "due_after", b"due_after", "due_before", b"due_before", "due_date", b"due_date", "execution_id", b"execution_id", "form_key", b"form_key", "involved_user", b"involved_user", "maximum_priority", b"maximum_priority", "minimum_priority", b"minimum_priority", "name", b"name", "name_like", b"name_like", "name_like_ignore_case", b"name_like_ignore_case", "owner", b"owner", "owner_like", b"owner_like", "priority", b"priority", "process_definition_id", b"process_definition_id", "process_definition_key", b"process_definition_key", "process_definition_key_like", b"process_definition_key_like", "process_definition_name", b"process_definition_name", "process_definition_name_like", b"process_definition_name_like", "process_instance_business_key", b"process_instance_business_key", "process_instance_business_key_like", b"process_instance_business_key_like", "process_instance_id", b"process_instance_id", "process_instance_id_with_children", b"process_instance_id_with_children", "size", b"size", "task_definition_key", b"task_definition_key", "task_definition_key_like", b"task_definition_key_like", "task_id", b"task_id", "tenant_id", b"tenant_id", "tenant_id_like", b"tenant_id_like"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_active", b"_active", "_assignee", b"_assignee", "_assignee_like", b"_assignee_like", "_candidate_group", b"_candidate_group", "_candidate_or_assigned", b"_candidate_or_assigned", "_candidate_user", b"_candidate_user", "_category", b"_category", "_delegation_state", b"_delegation_state", "_description", b"_description", "_description_like", b"_description_like", "_execution_id", b"_execution_id", "_form_key", b"_form_key", "_involved_user", b"_involved_user", "_maximum_priority", b"_maximum_priority", "_minimum_priority", b"_minimum_priority", "_name", b"_name", "_name_like", b"_name_like", "_name_like_ignore_case", b"_name_like_ignore_case", "_owner", b"_owner", "_owner_like", b"_owner_like", "_priority", b"_priority", "_process_definition_id", b"_process_definition_id", "_process_definition_key", b"_process_definition_key", "_process_definition_key_like", b"_process_definition_key_like", "_process_definition_name", b"_process_definition_name", "_process_definition_name_like", b"_process_definition_name_like", "_process_instance_business_key", b"_process_instance_business_key", "_process_instance_business_key_like", b"_process_instance_business_key_like", "_process_instance_id", b"_process_instance_id", "_process_instance_id_with_children", b"_process_instance_id_with_children", "_size", b"_size", "_task_definition_key", b"_task_definition_key", "_task_definition_key_like", b"_task_definition_key_like", "_task_id", b"_task_id", "_tenant_id", b"_tenant_id", "_tenant_id_like", b"_tenant_id_like", "active", b"active", "assigned", b"assigned", "assignee", b"assignee", "assignee_like", b"assignee_like", "candidate_group", b"candidate_group", "candidate_group_in", b"candidate_group_in", "candidate_or_assigned", b"candidate_or_assigned", "candidate_user", b"candidate_user", "category", b"category", "category_in", b"category_in", "created_after", b"created_after", "created_before", b"created_before", "created_on", b"created_on", "delegation_state", b"delegation_state", "description", b"description", "description_like", b"description_like", "due_after", b"due_after", "due_before", b"due_before", "due_date", b"due_date", "exclude_sub_tasks", b"exclude_sub_tasks", "execution_id", b"execution_id", "form_key", b"form_key", "ignore_assignee", b"ignore_assignee", "include_process_variables", b"include_process_variables", "include_task_local_variables", b"include_task_local_variables", "involved_user", b"involved_user", "maximum_priority", b"maximum_priority", "minimum_priority", b"minimum_priority", "name", b"name", "name_like", b"name_like", "name_like_ignore_case", b"name_like_ignore_case", "order", b"order", "owner", b"owner", "owner_like", b"owner_like", "page_token", b"page_token", "priority", b"priority", "process_definition_id", b"process_definition_id", "process_definition_key", b"process_definition_key", "process_definition_key_like", b"process_definition_key_like", "process_definition_name", b"process_definition_name", "process_definition_name_like", b"process_definition_name_like", "process_instance_business_key", b"process_instance_business_key", "process_instance_business_key_like", b"process_instance_business_key_like", "process_instance_id", b"process_instance_id", "process_instance_id_in", b"process_instance_id_in", "process_instance_id_with_children", b"process_instance_id_with_children", "process_instance_variables", b"process_instance_variables", "size", b"size", "sort", b"sort", "start", b"start", "task_definition_key", b"task_definition_key", "task_definition_key_like", b"task_definition_key_like", "task_definition_keys", b"task_definition_keys", "task_id", b"task_id", "task_variables", b"task_variables", "tenant_id", b"tenant_id", "tenant_id_like", b"tenant_id_like", "unassigned", b"unassigned", "without_due_date", b"without_due_date", "without_tenant_id", b"without_tenant_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_active", b"_active", "_assignee", b"_assignee", "_assignee_like", b"_assignee_like", "_candidate_group", b"_candidate_group", "_candidate_or_assigned", b"_candidate_or_assigned", "_candidate_user", b"_candidate_user", "_category", b"_category", "_delegation_state", b"_delegation_state", "_description", b"_description", "_description_like", b"_description_like", "_execution_id", b"_execution_id", "_form_key", b"_form_key", "_involved_user", b"_involved_user", "_maximum_priority", b"_maximum_priority", "_minimum_priority", b"_minimum_priority", "_name", b"_name", "_name_like", b"_name_like", "_name_like_ignore_case", b"_name_like_ignore_case", "_owner", b"_owner", "_owner_like", b"_owner_like", "_priority", b"_priority", "_process_definition_id", b"_process_definition_id", "_process_definition_key", b"_process_definition_key", "_process_definition_key_like", b"_process_definition_key_like", "_process_definition_name", b"_process_definition_name", "_process_definition_name_like", b"_process_definition_name_like", "_process_instance_business_key", b"_process_instance_business_key", "_process_instance_business_key_like", b"_process_instance_business_key_like", "_process_instance_id", b"_process_instance_id", "_process_instance_id_with_children", b"_process_instance_id_with_children", "_size", b"_size", "_task_definition_key", b"_task_definition_key", "_task_definition_key_like", b"_task_definition_key_like", "_task_id", b"_task_id", "_tenant_id", b"_tenant_id", "_tenant_id_like", b"_tenant_id_like", "active", b"active", "assigned", b"assigned", "assignee", b"assignee", "assignee_like", b"assignee_like", "candidate_group", b"candidate_group", "candidate_group_in", b"candidate_group_in", "candidate_groups", b"candidate_groups", "candidate_or_assigned", b"candidate_or_assigned", "candidate_user", b"candidate_user", "category", b"category", "category_in", b"category_in", "category_not_in", b"category_not_in", "created_after", b"created_after", "created_before", b"created_before", "created_on", b"created_on", "delegation_state", b"delegation_state", "description", b"description", "description_like", b"description_like", "due_after", b"due_after", "due_before", b"due_before", "due_date", b"due_date", "exclude_sub_tasks", b"exclude_sub_tasks", "execution_id", b"execution_id", "form_key", b"form_key", "ignore_assignee", b"ignore_assignee", "include_process_variables", b"include_process_variables", "include_task_local_variables", b"include_task_local_variables", "involved_user", b"involved_user", "maximum_priority", b"maximum_priority", "minimum_priority", b"minimum_priority", "name", b"name", "name_like", b"name_like", "name_like_ignore_case", b"name_like_ignore_case", "order", b"order", "owner", b"owner", "owner_like", b"owner_like", "page_token", b"page_token", "priority", b"priority", "process_definition_id", b"process_definition_id", "process_definition_key", b"process_definition_key", "process_definition_key_like", b"process_definition_key_like", "process_definition_name", b"process_definition_name", "process_definition_name_like", b"process_definition_name_like", "process_instance_business_key", b"process_instance_business_key", "process_instance_business_key_like", b"process_instance_business_key_like", "process_instance_id", b"process_instance_id", "process_instance_id_in", b"process_instance_id_in", "process_instance_id_with_children", b"process_instance_id_with_children", "process_instance_variables", b"process_instance_variables", "size", b"size", "sort", b"sort", "start", b"start", "task_definition_key", b"task_definition_key", "task_definition_key_like", b"task_definition_key_like", "task_definition_keys", b"task_definition_keys", "task_id", b"task_id", "task_variables", b"task_variables", "tenant_id", b"tenant_id", "tenant_id_like", b"tenant_id_like", "unassigned", b"unassigned", "without_category", b"without_category", "without_due_date", b"without_due_date", "without_process_instance_id", b"without_process_instance_id", "without_tenant_id", b"without_tenant_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__active: _TypeAlias = _typing.Literal["active"]  # noqa: Y015
     _WhichOneofArgType__active: _TypeAlias = _typing.Literal["_active", b"_active"]  # noqa: Y015
@@ -800,8 +818,9 @@ class DeleteTaskRequest(_message.Message):
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     task_id: _builtins.str
     cascade_history: _builtins.bool
-    """Its history goes too."""
+    """Its history goes too, and that of the tasks below it."""
     delete_reason: _builtins.str
+    """What the history says of the task; absent: deleted."""
     request_id: _builtins.str
     def __init__(
         self,
@@ -1572,6 +1591,42 @@ class GetTaskVariableDataRequest(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__scope) -> _WhichOneofReturnType__scope | None: ...
 
 Global___GetTaskVariableDataRequest: _TypeAlias = GetTaskVariableDataRequest  # noqa: Y015
+
+@_typing.final
+class UploadTaskVariableRequest(_message.Message):
+    """Request of UploadTaskVariable."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TASK_ID_FIELD_NUMBER: _builtins.int
+    VARIABLE_NAME_FIELD_NUMBER: _builtins.int
+    FILE_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    task_id: _builtins.str
+    variable_name: _builtins.str
+    """Absent: the one that the form names is created."""
+    request_id: _builtins.str
+    @_builtins.property
+    def file(self) -> _httpbody_pb2.HttpBody:
+        """multipart/form-data, not parsed by the edge."""
+
+    def __init__(
+        self,
+        *,
+        task_id: _builtins.str = ...,
+        variable_name: _builtins.str | None = ...,
+        file: _httpbody_pb2.HttpBody | None = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_variable_name", b"_variable_name", "file", b"file", "variable_name", b"variable_name"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_variable_name", b"_variable_name", "file", b"file", "request_id", b"request_id", "task_id", b"task_id", "variable_name", b"variable_name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__variable_name: _TypeAlias = _typing.Literal["variable_name"]  # noqa: Y015
+    _WhichOneofArgType__variable_name: _TypeAlias = _typing.Literal["_variable_name", b"_variable_name"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__variable_name) -> _WhichOneofReturnType__variable_name | None: ...
+
+Global___UploadTaskVariableRequest: _TypeAlias = UploadTaskVariableRequest  # noqa: Y015
 
 @_typing.final
 class ListTaskIdentityLinksRequest(_message.Message):

@@ -555,6 +555,13 @@ class ListHistoricProcessInstancesRequest(_message.Message):
     TENANT_ID_LIKE_FIELD_NUMBER: _builtins.int
     WITHOUT_TENANT_ID_FIELD_NUMBER: _builtins.int
     VARIABLES_FIELD_NUMBER: _builtins.int
+    BUSINESS_KEY_FIELD_NUMBER: _builtins.int
+    BUSINESS_KEY_LIKE_FIELD_NUMBER: _builtins.int
+    PROCESS_INSTANCE_NAME_LIKE_IGNORE_CASE_FIELD_NUMBER: _builtins.int
+    DEPLOYMENT_ID_IN_FIELD_NUMBER: _builtins.int
+    ACTIVE_ACTIVITY_IDS_FIELD_NUMBER: _builtins.int
+    CALLBACK_TYPE_FIELD_NUMBER: _builtins.int
+    WITHOUT_CALLBACK_ID_FIELD_NUMBER: _builtins.int
     START_FIELD_NUMBER: _builtins.int
     SIZE_FIELD_NUMBER: _builtins.int
     SORT_FIELD_NUMBER: _builtins.int
@@ -590,6 +597,12 @@ class ListHistoricProcessInstancesRequest(_message.Message):
     tenant_id: _builtins.str
     tenant_id_like: _builtins.str
     without_tenant_id: _builtins.bool
+    business_key: _builtins.str
+    """What Flowable's list calls process_business_key and process_business_key_like."""
+    business_key_like: _builtins.str
+    process_instance_name_like_ignore_case: _builtins.str
+    callback_type: _builtins.str
+    without_callback_id: _builtins.bool
     start: _builtins.int
     size: _builtins.int
     sort: _builtins.str
@@ -611,6 +624,12 @@ class ListHistoricProcessInstancesRequest(_message.Message):
     def finished_after(self) -> _timestamp_pb2.Timestamp: ...
     @_builtins.property
     def variables(self) -> _containers.RepeatedCompositeFieldContainer[_variable_pb2.QueryVariable]: ...
+    @_builtins.property
+    def deployment_id_in(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    @_builtins.property
+    def active_activity_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Instances that are at one of these elements."""
+
     def __init__(
         self,
         *,
@@ -649,22 +668,35 @@ class ListHistoricProcessInstancesRequest(_message.Message):
         tenant_id_like: _builtins.str | None = ...,
         without_tenant_id: _builtins.bool = ...,
         variables: _abc.Iterable[_variable_pb2.QueryVariable] | None = ...,
+        business_key: _builtins.str | None = ...,
+        business_key_like: _builtins.str | None = ...,
+        process_instance_name_like_ignore_case: _builtins.str | None = ...,
+        deployment_id_in: _abc.Iterable[_builtins.str] | None = ...,
+        active_activity_ids: _abc.Iterable[_builtins.str] | None = ...,
+        callback_type: _builtins.str | None = ...,
+        without_callback_id: _builtins.bool = ...,
         start: _builtins.int = ...,
         size: _builtins.int | None = ...,
         sort: _builtins.str = ...,
         order: _builtins.str = ...,
         page_token: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_active_activity_id", b"_active_activity_id", "_business_status", b"_business_status", "_callback_id", b"_callback_id", "_deployment_id", b"_deployment_id", "_finished", b"_finished", "_finished_by", b"_finished_by", "_involved_user", b"_involved_user", "_process_business_key", b"_process_business_key", "_process_business_key_like", b"_process_business_key_like", "_process_definition_category", b"_process_definition_category", "_process_definition_id", b"_process_definition_id", "_process_definition_key", b"_process_definition_key", "_process_definition_name", b"_process_definition_name", "_process_definition_version", b"_process_definition_version", "_process_instance_id", b"_process_instance_id", "_process_instance_name", b"_process_instance_name", "_process_instance_name_like", b"_process_instance_name_like", "_reference_id", b"_reference_id", "_root_process_instance_id", b"_root_process_instance_id", "_size", b"_size", "_started_by", b"_started_by", "_state", b"_state", "_super_process_instance_id", b"_super_process_instance_id", "_tenant_id", b"_tenant_id", "_tenant_id_like", b"_tenant_id_like", "active_activity_id", b"active_activity_id", "business_status", b"business_status", "callback_id", b"callback_id", "deployment_id", b"deployment_id", "finished", b"finished", "finished_after", b"finished_after", "finished_before", b"finished_before", "finished_by", b"finished_by", "involved_user", b"involved_user", "process_business_key", b"process_business_key", "process_business_key_like", b"process_business_key_like", "process_definition_category", b"process_definition_category", "process_definition_id", b"process_definition_id", "process_definition_key", b"process_definition_key", "process_definition_name", b"process_definition_name", "process_definition_version", b"process_definition_version", "process_instance_id", b"process_instance_id", "process_instance_name", b"process_instance_name", "process_instance_name_like", b"process_instance_name_like", "reference_id", b"reference_id", "root_process_instance_id", b"root_process_instance_id", "size", b"size", "started_after", b"started_after", "started_before", b"started_before", "started_by", b"started_by", "state", b"state", "super_process_instance_id", b"super_process_instance_id", "tenant_id", b"tenant_id", "tenant_id_like", b"tenant_id_like"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_active_activity_id", b"_active_activity_id", "_business_key", b"_business_key", "_business_key_like", b"_business_key_like", "_business_status", b"_business_status", "_callback_id", b"_callback_id", "_callback_type", b"_callback_type", "_deployment_id", b"_deployment_id", "_finished", b"_finished", "_finished_by", b"_finished_by", "_involved_user", b"_involved_user", "_process_business_key", b"_process_business_key", "_process_business_key_like", b"_process_business_key_like", "_process_definition_category", b"_process_definition_category", "_process_definition_id", b"_process_definition_id", "_process_definition_key", b"_process_definition_key", "_process_definition_name", b"_process_definition_name", "_process_definition_version", b"_process_definition_version", "_process_instance_id", b"_process_instance_id", "_process_instance_name", b"_process_instance_name", "_process_instance_name_like", b"_process_instance_name_like", "_process_instance_name_like_ignore_case", b"_process_instance_name_like_ignore_case", "_reference_id", b"_reference_id", "_root_process_instance_id", b"_root_process_instance_id", "_size", b"_size", "_started_by", b"_started_by", "_state", b"_state", "_super_process_instance_id", b"_super_process_instance_id", "_tenant_id", b"_tenant_id", "_tenant_id_like", b"_tenant_id_like", "active_activity_id", b"active_activity_id", "business_key", b"business_key", "business_key_like", b"business_key_like", "business_status", b"business_status", "callback_id", b"callback_id", "callback_type", b"callback_type", "deployment_id", b"deployment_id", "finished", b"finished", "finished_after", b"finished_after", "finished_before", b"finished_before", "finished_by", b"finished_by", "involved_user", b"involved_user", "process_business_key", b"process_business_key", "process_business_key_like", b"process_business_key_like", "process_definition_category", b"process_definition_category", "process_definition_id", b"process_definition_id", "process_definition_key", b"process_definition_key", "process_definition_name", b"process_definition_name", "process_definition_version", b"process_definition_version", "process_instance_id", b"process_instance_id", "process_instance_name", b"process_instance_name", "process_instance_name_like", b"process_instance_name_like", "process_instance_name_like_ignore_case", b"process_instance_name_like_ignore_case", "reference_id", b"reference_id", "root_process_instance_id", b"root_process_instance_id", "size", b"size", "started_after", b"started_after", "started_before", b"started_before", "started_by", b"started_by", "state", b"state", "super_process_instance_id", b"super_process_instance_id", "tenant_id", b"tenant_id", "tenant_id_like", b"tenant_id_like"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_active_activity_id", b"_active_activity_id", "_business_status", b"_business_status", "_callback_id", b"_callback_id", "_deployment_id", b"_deployment_id", "_finished", b"_finished", "_finished_by", b"_finished_by", "_involved_user", b"_involved_user", "_process_business_key", b"_process_business_key", "_process_business_key_like", b"_process_business_key_like", "_process_definition_category", b"_process_definition_category", "_process_definition_id", b"_process_definition_id", "_process_definition_key", b"_process_definition_key", "_process_definition_name", b"_process_definition_name", "_process_definition_version", b"_process_definition_version", "_process_instance_id", b"_process_instance_id", "_process_instance_name", b"_process_instance_name", "_process_instance_name_like", b"_process_instance_name_like", "_reference_id", b"_reference_id", "_root_process_instance_id", b"_root_process_instance_id", "_size", b"_size", "_started_by", b"_started_by", "_state", b"_state", "_super_process_instance_id", b"_super_process_instance_id", "_tenant_id", b"_tenant_id", "_tenant_id_like", b"_tenant_id_like", "active_activity_id", b"active_activity_id", "business_status", b"business_status", "callback_id", b"callback_id", "deployment_id", b"deployment_id", "exclude_subprocesses", b"exclude_subprocesses", "finished", b"finished", "finished_after", b"finished_after", "finished_before", b"finished_before", "finished_by", b"finished_by", "include_process_variables", b"include_process_variables", "involved_user", b"involved_user", "order", b"order", "page_token", b"page_token", "process_business_key", b"process_business_key", "process_business_key_like", b"process_business_key_like", "process_definition_category", b"process_definition_category", "process_definition_id", b"process_definition_id", "process_definition_key", b"process_definition_key", "process_definition_key_in", b"process_definition_key_in", "process_definition_key_not_in", b"process_definition_key_not_in", "process_definition_name", b"process_definition_name", "process_definition_version", b"process_definition_version", "process_instance_id", b"process_instance_id", "process_instance_ids", b"process_instance_ids", "process_instance_name", b"process_instance_name", "process_instance_name_like", b"process_instance_name_like", "reference_id", b"reference_id", "root_process_instance_id", b"root_process_instance_id", "size", b"size", "sort", b"sort", "start", b"start", "started_after", b"started_after", "started_before", b"started_before", "started_by", b"started_by", "state", b"state", "super_process_instance_id", b"super_process_instance_id", "tenant_id", b"tenant_id", "tenant_id_like", b"tenant_id_like", "variables", b"variables", "without_tenant_id", b"without_tenant_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_active_activity_id", b"_active_activity_id", "_business_key", b"_business_key", "_business_key_like", b"_business_key_like", "_business_status", b"_business_status", "_callback_id", b"_callback_id", "_callback_type", b"_callback_type", "_deployment_id", b"_deployment_id", "_finished", b"_finished", "_finished_by", b"_finished_by", "_involved_user", b"_involved_user", "_process_business_key", b"_process_business_key", "_process_business_key_like", b"_process_business_key_like", "_process_definition_category", b"_process_definition_category", "_process_definition_id", b"_process_definition_id", "_process_definition_key", b"_process_definition_key", "_process_definition_name", b"_process_definition_name", "_process_definition_version", b"_process_definition_version", "_process_instance_id", b"_process_instance_id", "_process_instance_name", b"_process_instance_name", "_process_instance_name_like", b"_process_instance_name_like", "_process_instance_name_like_ignore_case", b"_process_instance_name_like_ignore_case", "_reference_id", b"_reference_id", "_root_process_instance_id", b"_root_process_instance_id", "_size", b"_size", "_started_by", b"_started_by", "_state", b"_state", "_super_process_instance_id", b"_super_process_instance_id", "_tenant_id", b"_tenant_id", "_tenant_id_like", b"_tenant_id_like", "active_activity_id", b"active_activity_id", "active_activity_ids", b"active_activity_ids", "business_key", b"business_key", "business_key_like", b"business_key_like", "business_status", b"business_status", "callback_id", b"callback_id", "callback_type", b"callback_type", "deployment_id", b"deployment_id", "deployment_id_in", b"deployment_id_in", "exclude_subprocesses", b"exclude_subprocesses", "finished", b"finished", "finished_after", b"finished_after", "finished_before", b"finished_before", "finished_by", b"finished_by", "include_process_variables", b"include_process_variables", "involved_user", b"involved_user", "order", b"order", "page_token", b"page_token", "process_business_key", b"process_business_key", "process_business_key_like", b"process_business_key_like", "process_definition_category", b"process_definition_category", "process_definition_id", b"process_definition_id", "process_definition_key", b"process_definition_key", "process_definition_key_in", b"process_definition_key_in", "process_definition_key_not_in", b"process_definition_key_not_in", "process_definition_name", b"process_definition_name", "process_definition_version", b"process_definition_version", "process_instance_id", b"process_instance_id", "process_instance_ids", b"process_instance_ids", "process_instance_name", b"process_instance_name", "process_instance_name_like", b"process_instance_name_like", "process_instance_name_like_ignore_case", b"process_instance_name_like_ignore_case", "reference_id", b"reference_id", "root_process_instance_id", b"root_process_instance_id", "size", b"size", "sort", b"sort", "start", b"start", "started_after", b"started_after", "started_before", b"started_before", "started_by", b"started_by", "state", b"state", "super_process_instance_id", b"super_process_instance_id", "tenant_id", b"tenant_id", "tenant_id_like", b"tenant_id_like", "variables", b"variables", "without_callback_id", b"without_callback_id", "without_tenant_id", b"without_tenant_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__active_activity_id: _TypeAlias = _typing.Literal["active_activity_id"]  # noqa: Y015
     _WhichOneofArgType__active_activity_id: _TypeAlias = _typing.Literal["_active_activity_id", b"_active_activity_id"]  # noqa: Y015
+    _WhichOneofReturnType__business_key: _TypeAlias = _typing.Literal["business_key"]  # noqa: Y015
+    _WhichOneofArgType__business_key: _TypeAlias = _typing.Literal["_business_key", b"_business_key"]  # noqa: Y015
+    _WhichOneofReturnType__business_key_like: _TypeAlias = _typing.Literal["business_key_like"]  # noqa: Y015
+    _WhichOneofArgType__business_key_like: _TypeAlias = _typing.Literal["_business_key_like", b"_business_key_like"]  # noqa: Y015
     _WhichOneofReturnType__business_status: _TypeAlias = _typing.Literal["business_status"]  # noqa: Y015
     _WhichOneofArgType__business_status: _TypeAlias = _typing.Literal["_business_status", b"_business_status"]  # noqa: Y015
     _WhichOneofReturnType__callback_id: _TypeAlias = _typing.Literal["callback_id"]  # noqa: Y015
     _WhichOneofArgType__callback_id: _TypeAlias = _typing.Literal["_callback_id", b"_callback_id"]  # noqa: Y015
+    _WhichOneofReturnType__callback_type: _TypeAlias = _typing.Literal["callback_type"]  # noqa: Y015
+    _WhichOneofArgType__callback_type: _TypeAlias = _typing.Literal["_callback_type", b"_callback_type"]  # noqa: Y015
     _WhichOneofReturnType__deployment_id: _TypeAlias = _typing.Literal["deployment_id"]  # noqa: Y015
     _WhichOneofArgType__deployment_id: _TypeAlias = _typing.Literal["_deployment_id", b"_deployment_id"]  # noqa: Y015
     _WhichOneofReturnType__finished: _TypeAlias = _typing.Literal["finished"]  # noqa: Y015
@@ -693,6 +725,8 @@ class ListHistoricProcessInstancesRequest(_message.Message):
     _WhichOneofArgType__process_instance_name: _TypeAlias = _typing.Literal["_process_instance_name", b"_process_instance_name"]  # noqa: Y015
     _WhichOneofReturnType__process_instance_name_like: _TypeAlias = _typing.Literal["process_instance_name_like"]  # noqa: Y015
     _WhichOneofArgType__process_instance_name_like: _TypeAlias = _typing.Literal["_process_instance_name_like", b"_process_instance_name_like"]  # noqa: Y015
+    _WhichOneofReturnType__process_instance_name_like_ignore_case: _TypeAlias = _typing.Literal["process_instance_name_like_ignore_case"]  # noqa: Y015
+    _WhichOneofArgType__process_instance_name_like_ignore_case: _TypeAlias = _typing.Literal["_process_instance_name_like_ignore_case", b"_process_instance_name_like_ignore_case"]  # noqa: Y015
     _WhichOneofReturnType__reference_id: _TypeAlias = _typing.Literal["reference_id"]  # noqa: Y015
     _WhichOneofArgType__reference_id: _TypeAlias = _typing.Literal["_reference_id", b"_reference_id"]  # noqa: Y015
     _WhichOneofReturnType__root_process_instance_id: _TypeAlias = _typing.Literal["root_process_instance_id"]  # noqa: Y015
@@ -712,9 +746,15 @@ class ListHistoricProcessInstancesRequest(_message.Message):
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__active_activity_id) -> _WhichOneofReturnType__active_activity_id | None: ...
     @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__business_key) -> _WhichOneofReturnType__business_key | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__business_key_like) -> _WhichOneofReturnType__business_key_like | None: ...
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__business_status) -> _WhichOneofReturnType__business_status | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__callback_id) -> _WhichOneofReturnType__callback_id | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__callback_type) -> _WhichOneofReturnType__callback_type | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__deployment_id) -> _WhichOneofReturnType__deployment_id | None: ...
     @_typing.overload
@@ -743,6 +783,8 @@ class ListHistoricProcessInstancesRequest(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__process_instance_name) -> _WhichOneofReturnType__process_instance_name | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__process_instance_name_like) -> _WhichOneofReturnType__process_instance_name_like | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__process_instance_name_like_ignore_case) -> _WhichOneofReturnType__process_instance_name_like_ignore_case | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__reference_id) -> _WhichOneofReturnType__reference_id | None: ...
     @_typing.overload
@@ -895,6 +937,7 @@ class ListHistoricActivityInstancesRequest(_message.Message):
     TENANT_ID_LIKE_FIELD_NUMBER: _builtins.int
     WITHOUT_TENANT_ID_FIELD_NUMBER: _builtins.int
     CANCELED_FIELD_NUMBER: _builtins.int
+    PROCESS_INSTANCE_IDS_FIELD_NUMBER: _builtins.int
     START_FIELD_NUMBER: _builtins.int
     SIZE_FIELD_NUMBER: _builtins.int
     SORT_FIELD_NUMBER: _builtins.int
@@ -928,6 +971,8 @@ class ListHistoricActivityInstancesRequest(_message.Message):
     def finished_before(self) -> _timestamp_pb2.Timestamp: ...
     @_builtins.property
     def finished_after(self) -> _timestamp_pb2.Timestamp: ...
+    @_builtins.property
+    def process_instance_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
     def __init__(
         self,
         *,
@@ -949,6 +994,7 @@ class ListHistoricActivityInstancesRequest(_message.Message):
         tenant_id_like: _builtins.str | None = ...,
         without_tenant_id: _builtins.bool = ...,
         canceled: _builtins.bool | None = ...,
+        process_instance_ids: _abc.Iterable[_builtins.str] | None = ...,
         start: _builtins.int = ...,
         size: _builtins.int | None = ...,
         sort: _builtins.str = ...,
@@ -957,7 +1003,7 @@ class ListHistoricActivityInstancesRequest(_message.Message):
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_activity_id", b"_activity_id", "_activity_instance_id", b"_activity_instance_id", "_activity_name", b"_activity_name", "_activity_type", b"_activity_type", "_called_process_instance_id", b"_called_process_instance_id", "_canceled", b"_canceled", "_execution_id", b"_execution_id", "_finished", b"_finished", "_process_definition_id", b"_process_definition_id", "_process_instance_id", b"_process_instance_id", "_size", b"_size", "_task_assignee", b"_task_assignee", "_tenant_id", b"_tenant_id", "_tenant_id_like", b"_tenant_id_like", "activity_id", b"activity_id", "activity_instance_id", b"activity_instance_id", "activity_name", b"activity_name", "activity_type", b"activity_type", "called_process_instance_id", b"called_process_instance_id", "canceled", b"canceled", "execution_id", b"execution_id", "finished", b"finished", "finished_after", b"finished_after", "finished_before", b"finished_before", "process_definition_id", b"process_definition_id", "process_instance_id", b"process_instance_id", "size", b"size", "started_after", b"started_after", "started_before", b"started_before", "task_assignee", b"task_assignee", "tenant_id", b"tenant_id", "tenant_id_like", b"tenant_id_like"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_activity_id", b"_activity_id", "_activity_instance_id", b"_activity_instance_id", "_activity_name", b"_activity_name", "_activity_type", b"_activity_type", "_called_process_instance_id", b"_called_process_instance_id", "_canceled", b"_canceled", "_execution_id", b"_execution_id", "_finished", b"_finished", "_process_definition_id", b"_process_definition_id", "_process_instance_id", b"_process_instance_id", "_size", b"_size", "_task_assignee", b"_task_assignee", "_tenant_id", b"_tenant_id", "_tenant_id_like", b"_tenant_id_like", "activity_id", b"activity_id", "activity_instance_id", b"activity_instance_id", "activity_name", b"activity_name", "activity_type", b"activity_type", "called_process_instance_id", b"called_process_instance_id", "canceled", b"canceled", "execution_id", b"execution_id", "finished", b"finished", "finished_after", b"finished_after", "finished_before", b"finished_before", "order", b"order", "page_token", b"page_token", "process_definition_id", b"process_definition_id", "process_instance_id", b"process_instance_id", "size", b"size", "sort", b"sort", "start", b"start", "started_after", b"started_after", "started_before", b"started_before", "task_assignee", b"task_assignee", "tenant_id", b"tenant_id", "tenant_id_like", b"tenant_id_like", "without_tenant_id", b"without_tenant_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_activity_id", b"_activity_id", "_activity_instance_id", b"_activity_instance_id", "_activity_name", b"_activity_name", "_activity_type", b"_activity_type", "_called_process_instance_id", b"_called_process_instance_id", "_canceled", b"_canceled", "_execution_id", b"_execution_id", "_finished", b"_finished", "_process_definition_id", b"_process_definition_id", "_process_instance_id", b"_process_instance_id", "_size", b"_size", "_task_assignee", b"_task_assignee", "_tenant_id", b"_tenant_id", "_tenant_id_like", b"_tenant_id_like", "activity_id", b"activity_id", "activity_instance_id", b"activity_instance_id", "activity_name", b"activity_name", "activity_type", b"activity_type", "called_process_instance_id", b"called_process_instance_id", "canceled", b"canceled", "execution_id", b"execution_id", "finished", b"finished", "finished_after", b"finished_after", "finished_before", b"finished_before", "order", b"order", "page_token", b"page_token", "process_definition_id", b"process_definition_id", "process_instance_id", b"process_instance_id", "process_instance_ids", b"process_instance_ids", "size", b"size", "sort", b"sort", "start", b"start", "started_after", b"started_after", "started_before", b"started_before", "task_assignee", b"task_assignee", "tenant_id", b"tenant_id", "tenant_id_like", b"tenant_id_like", "without_tenant_id", b"without_tenant_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__activity_id: _TypeAlias = _typing.Literal["activity_id"]  # noqa: Y015
     _WhichOneofArgType__activity_id: _TypeAlias = _typing.Literal["_activity_id", b"_activity_id"]  # noqa: Y015
@@ -1135,6 +1181,18 @@ class ListHistoricTaskInstancesRequest(_message.Message):
     WITHOUT_TENANT_ID_FIELD_NUMBER: _builtins.int
     TASK_VARIABLES_FIELD_NUMBER: _builtins.int
     PROCESS_VARIABLES_FIELD_NUMBER: _builtins.int
+    WITHOUT_PROCESS_INSTANCE_ID_FIELD_NUMBER: _builtins.int
+    PROCESS_DEFINITION_KEY_LIKE_FIELD_NUMBER: _builtins.int
+    PROCESS_DEFINITION_NAME_LIKE_FIELD_NUMBER: _builtins.int
+    TASK_DEFINITION_KEY_LIKE_FIELD_NUMBER: _builtins.int
+    TASK_DEFINITION_KEYS_FIELD_NUMBER: _builtins.int
+    TASK_DELETE_REASON_LIKE_FIELD_NUMBER: _builtins.int
+    WITHOUT_DELETE_REASON_FIELD_NUMBER: _builtins.int
+    TASK_MIN_PRIORITY_FIELD_NUMBER: _builtins.int
+    TASK_MAX_PRIORITY_FIELD_NUMBER: _builtins.int
+    TASK_CREATED_ON_FIELD_NUMBER: _builtins.int
+    TASK_COMPLETED_ON_FIELD_NUMBER: _builtins.int
+    IGNORE_TASK_ASSIGNEE_FIELD_NUMBER: _builtins.int
     START_FIELD_NUMBER: _builtins.int
     SIZE_FIELD_NUMBER: _builtins.int
     SORT_FIELD_NUMBER: _builtins.int
@@ -1164,6 +1222,7 @@ class ListHistoricTaskInstancesRequest(_message.Message):
     task_owner_like: _builtins.str
     task_involved_user: _builtins.str
     task_candidate_group: _builtins.str
+    """Tasks that nobody has, unless ignore_task_assignee."""
     task_priority: _builtins.int
     finished: _builtins.bool
     process_finished: _builtins.bool
@@ -1175,6 +1234,18 @@ class ListHistoricTaskInstancesRequest(_message.Message):
     tenant_id: _builtins.str
     tenant_id_like: _builtins.str
     without_tenant_id: _builtins.bool
+    without_process_instance_id: _builtins.bool
+    """Only standalone tasks."""
+    process_definition_key_like: _builtins.str
+    process_definition_name_like: _builtins.str
+    task_definition_key_like: _builtins.str
+    task_delete_reason_like: _builtins.str
+    without_delete_reason: _builtins.bool
+    """Tasks that are open or were completed."""
+    task_min_priority: _builtins.int
+    task_max_priority: _builtins.int
+    ignore_task_assignee: _builtins.bool
+    """With task_candidate_group: tasks that somebody has, too."""
     start: _builtins.int
     size: _builtins.int
     sort: _builtins.str
@@ -1202,6 +1273,12 @@ class ListHistoricTaskInstancesRequest(_message.Message):
     def process_variables(self) -> _containers.RepeatedCompositeFieldContainer[_variable_pb2.QueryVariable]:
         """Conditions on variables of the process instance."""
 
+    @_builtins.property
+    def task_definition_keys(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    @_builtins.property
+    def task_created_on(self) -> _timestamp_pb2.Timestamp: ...
+    @_builtins.property
+    def task_completed_on(self) -> _timestamp_pb2.Timestamp: ...
     def __init__(
         self,
         *,
@@ -1248,15 +1325,27 @@ class ListHistoricTaskInstancesRequest(_message.Message):
         without_tenant_id: _builtins.bool = ...,
         task_variables: _abc.Iterable[_variable_pb2.QueryVariable] | None = ...,
         process_variables: _abc.Iterable[_variable_pb2.QueryVariable] | None = ...,
+        without_process_instance_id: _builtins.bool = ...,
+        process_definition_key_like: _builtins.str | None = ...,
+        process_definition_name_like: _builtins.str | None = ...,
+        task_definition_key_like: _builtins.str | None = ...,
+        task_definition_keys: _abc.Iterable[_builtins.str] | None = ...,
+        task_delete_reason_like: _builtins.str | None = ...,
+        without_delete_reason: _builtins.bool = ...,
+        task_min_priority: _builtins.int | None = ...,
+        task_max_priority: _builtins.int | None = ...,
+        task_created_on: _timestamp_pb2.Timestamp | None = ...,
+        task_completed_on: _timestamp_pb2.Timestamp | None = ...,
+        ignore_task_assignee: _builtins.bool = ...,
         start: _builtins.int = ...,
         size: _builtins.int | None = ...,
         sort: _builtins.str = ...,
         order: _builtins.str = ...,
         page_token: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_execution_id", b"_execution_id", "_finished", b"_finished", "_parent_task_id", b"_parent_task_id", "_process_business_key", b"_process_business_key", "_process_business_key_like", b"_process_business_key_like", "_process_definition_id", b"_process_definition_id", "_process_definition_key", b"_process_definition_key", "_process_definition_name", b"_process_definition_name", "_process_finished", b"_process_finished", "_process_instance_id", b"_process_instance_id", "_process_instance_id_with_children", b"_process_instance_id_with_children", "_size", b"_size", "_task_assignee", b"_task_assignee", "_task_assignee_like", b"_task_assignee_like", "_task_candidate_group", b"_task_candidate_group", "_task_category", b"_task_category", "_task_completed_by", b"_task_completed_by", "_task_definition_key", b"_task_definition_key", "_task_delete_reason", b"_task_delete_reason", "_task_description", b"_task_description", "_task_description_like", b"_task_description_like", "_task_id", b"_task_id", "_task_involved_user", b"_task_involved_user", "_task_name", b"_task_name", "_task_name_like", b"_task_name_like", "_task_name_like_ignore_case", b"_task_name_like_ignore_case", "_task_owner", b"_task_owner", "_task_owner_like", b"_task_owner_like", "_task_priority", b"_task_priority", "_tenant_id", b"_tenant_id", "_tenant_id_like", b"_tenant_id_like", "due_date", b"due_date", "due_date_after", b"due_date_after", "due_date_before", b"due_date_before", "execution_id", b"execution_id", "finished", b"finished", "parent_task_id", b"parent_task_id", "process_business_key", b"process_business_key", "process_business_key_like", b"process_business_key_like", "process_definition_id", b"process_definition_id", "process_definition_key", b"process_definition_key", "process_definition_name", b"process_definition_name", "process_finished", b"process_finished", "process_instance_id", b"process_instance_id", "process_instance_id_with_children", b"process_instance_id_with_children", "size", b"size", "task_assignee", b"task_assignee", "task_assignee_like", b"task_assignee_like", "task_candidate_group", b"task_candidate_group", "task_category", b"task_category", "task_completed_after", b"task_completed_after", "task_completed_before", b"task_completed_before", "task_completed_by", b"task_completed_by", "task_created_after", b"task_created_after", "task_created_before", b"task_created_before", "task_definition_key", b"task_definition_key", "task_delete_reason", b"task_delete_reason", "task_description", b"task_description", "task_description_like", b"task_description_like", "task_id", b"task_id", "task_involved_user", b"task_involved_user", "task_name", b"task_name", "task_name_like", b"task_name_like", "task_name_like_ignore_case", b"task_name_like_ignore_case", "task_owner", b"task_owner", "task_owner_like", b"task_owner_like", "task_priority", b"task_priority", "tenant_id", b"tenant_id", "tenant_id_like", b"tenant_id_like"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_execution_id", b"_execution_id", "_finished", b"_finished", "_parent_task_id", b"_parent_task_id", "_process_business_key", b"_process_business_key", "_process_business_key_like", b"_process_business_key_like", "_process_definition_id", b"_process_definition_id", "_process_definition_key", b"_process_definition_key", "_process_definition_key_like", b"_process_definition_key_like", "_process_definition_name", b"_process_definition_name", "_process_definition_name_like", b"_process_definition_name_like", "_process_finished", b"_process_finished", "_process_instance_id", b"_process_instance_id", "_process_instance_id_with_children", b"_process_instance_id_with_children", "_size", b"_size", "_task_assignee", b"_task_assignee", "_task_assignee_like", b"_task_assignee_like", "_task_candidate_group", b"_task_candidate_group", "_task_category", b"_task_category", "_task_completed_by", b"_task_completed_by", "_task_definition_key", b"_task_definition_key", "_task_definition_key_like", b"_task_definition_key_like", "_task_delete_reason", b"_task_delete_reason", "_task_delete_reason_like", b"_task_delete_reason_like", "_task_description", b"_task_description", "_task_description_like", b"_task_description_like", "_task_id", b"_task_id", "_task_involved_user", b"_task_involved_user", "_task_max_priority", b"_task_max_priority", "_task_min_priority", b"_task_min_priority", "_task_name", b"_task_name", "_task_name_like", b"_task_name_like", "_task_name_like_ignore_case", b"_task_name_like_ignore_case", "_task_owner", b"_task_owner", "_task_owner_like", b"_task_owner_like", "_task_priority", b"_task_priority", "_tenant_id", b"_tenant_id", "_tenant_id_like", b"_tenant_id_like", "due_date", b"due_date", "due_date_after", b"due_date_after", "due_date_before", b"due_date_before", "execution_id", b"execution_id", "finished", b"finished", "parent_task_id", b"parent_task_id", "process_business_key", b"process_business_key", "process_business_key_like", b"process_business_key_like", "process_definition_id", b"process_definition_id", "process_definition_key", b"process_definition_key", "process_definition_key_like", b"process_definition_key_like", "process_definition_name", b"process_definition_name", "process_definition_name_like", b"process_definition_name_like", "process_finished", b"process_finished", "process_instance_id", b"process_instance_id", "process_instance_id_with_children", b"process_instance_id_with_children", "size", b"size", "task_assignee", b"task_assignee", "task_assignee_like", b"task_assignee_like", "task_candidate_group", b"task_candidate_group", "task_category", b"task_category", "task_completed_after", b"task_completed_after", "task_completed_before", b"task_completed_before", "task_completed_by", b"task_completed_by", "task_completed_on", b"task_completed_on", "task_created_after", b"task_created_after", "task_created_before", b"task_created_before", "task_created_on", b"task_created_on", "task_definition_key", b"task_definition_key", "task_definition_key_like", b"task_definition_key_like", "task_delete_reason", b"task_delete_reason", "task_delete_reason_like", b"task_delete_reason_like", "task_description", b"task_description", "task_description_like", b"task_description_like", "task_id", b"task_id", "task_involved_user", b"task_involved_user", "task_max_priority", b"task_max_priority", "task_min_priority", b"task_min_priority", "task_name", b"task_name", "task_name_like", b"task_name_like", "task_name_like_ignore_case", b"task_name_like_ignore_case", "task_owner", b"task_owner", "task_owner_like", b"task_owner_like", "task_priority", b"task_priority", "tenant_id", b"tenant_id", "tenant_id_like", b"tenant_id_like"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_execution_id", b"_execution_id", "_finished", b"_finished", "_parent_task_id", b"_parent_task_id", "_process_business_key", b"_process_business_key", "_process_business_key_like", b"_process_business_key_like", "_process_definition_id", b"_process_definition_id", "_process_definition_key", b"_process_definition_key", "_process_definition_name", b"_process_definition_name", "_process_finished", b"_process_finished", "_process_instance_id", b"_process_instance_id", "_process_instance_id_with_children", b"_process_instance_id_with_children", "_size", b"_size", "_task_assignee", b"_task_assignee", "_task_assignee_like", b"_task_assignee_like", "_task_candidate_group", b"_task_candidate_group", "_task_category", b"_task_category", "_task_completed_by", b"_task_completed_by", "_task_definition_key", b"_task_definition_key", "_task_delete_reason", b"_task_delete_reason", "_task_description", b"_task_description", "_task_description_like", b"_task_description_like", "_task_id", b"_task_id", "_task_involved_user", b"_task_involved_user", "_task_name", b"_task_name", "_task_name_like", b"_task_name_like", "_task_name_like_ignore_case", b"_task_name_like_ignore_case", "_task_owner", b"_task_owner", "_task_owner_like", b"_task_owner_like", "_task_priority", b"_task_priority", "_tenant_id", b"_tenant_id", "_tenant_id_like", b"_tenant_id_like", "due_date", b"due_date", "due_date_after", b"due_date_after", "due_date_before", b"due_date_before", "execution_id", b"execution_id", "finished", b"finished", "include_process_variables", b"include_process_variables", "include_task_local_variables", b"include_task_local_variables", "order", b"order", "page_token", b"page_token", "parent_task_id", b"parent_task_id", "process_business_key", b"process_business_key", "process_business_key_like", b"process_business_key_like", "process_definition_id", b"process_definition_id", "process_definition_key", b"process_definition_key", "process_definition_name", b"process_definition_name", "process_finished", b"process_finished", "process_instance_id", b"process_instance_id", "process_instance_id_with_children", b"process_instance_id_with_children", "process_variables", b"process_variables", "size", b"size", "sort", b"sort", "start", b"start", "task_assignee", b"task_assignee", "task_assignee_like", b"task_assignee_like", "task_candidate_group", b"task_candidate_group", "task_category", b"task_category", "task_completed_after", b"task_completed_after", "task_completed_before", b"task_completed_before", "task_completed_by", b"task_completed_by", "task_created_after", b"task_created_after", "task_created_before", b"task_created_before", "task_definition_key", b"task_definition_key", "task_delete_reason", b"task_delete_reason", "task_description", b"task_description", "task_description_like", b"task_description_like", "task_id", b"task_id", "task_involved_user", b"task_involved_user", "task_name", b"task_name", "task_name_like", b"task_name_like", "task_name_like_ignore_case", b"task_name_like_ignore_case", "task_owner", b"task_owner", "task_owner_like", b"task_owner_like", "task_priority", b"task_priority", "task_variables", b"task_variables", "tenant_id", b"tenant_id", "tenant_id_like", b"tenant_id_like", "without_due_date", b"without_due_date", "without_tenant_id", b"without_tenant_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_execution_id", b"_execution_id", "_finished", b"_finished", "_parent_task_id", b"_parent_task_id", "_process_business_key", b"_process_business_key", "_process_business_key_like", b"_process_business_key_like", "_process_definition_id", b"_process_definition_id", "_process_definition_key", b"_process_definition_key", "_process_definition_key_like", b"_process_definition_key_like", "_process_definition_name", b"_process_definition_name", "_process_definition_name_like", b"_process_definition_name_like", "_process_finished", b"_process_finished", "_process_instance_id", b"_process_instance_id", "_process_instance_id_with_children", b"_process_instance_id_with_children", "_size", b"_size", "_task_assignee", b"_task_assignee", "_task_assignee_like", b"_task_assignee_like", "_task_candidate_group", b"_task_candidate_group", "_task_category", b"_task_category", "_task_completed_by", b"_task_completed_by", "_task_definition_key", b"_task_definition_key", "_task_definition_key_like", b"_task_definition_key_like", "_task_delete_reason", b"_task_delete_reason", "_task_delete_reason_like", b"_task_delete_reason_like", "_task_description", b"_task_description", "_task_description_like", b"_task_description_like", "_task_id", b"_task_id", "_task_involved_user", b"_task_involved_user", "_task_max_priority", b"_task_max_priority", "_task_min_priority", b"_task_min_priority", "_task_name", b"_task_name", "_task_name_like", b"_task_name_like", "_task_name_like_ignore_case", b"_task_name_like_ignore_case", "_task_owner", b"_task_owner", "_task_owner_like", b"_task_owner_like", "_task_priority", b"_task_priority", "_tenant_id", b"_tenant_id", "_tenant_id_like", b"_tenant_id_like", "due_date", b"due_date", "due_date_after", b"due_date_after", "due_date_before", b"due_date_before", "execution_id", b"execution_id", "finished", b"finished", "ignore_task_assignee", b"ignore_task_assignee", "include_process_variables", b"include_process_variables", "include_task_local_variables", b"include_task_local_variables", "order", b"order", "page_token", b"page_token", "parent_task_id", b"parent_task_id", "process_business_key", b"process_business_key", "process_business_key_like", b"process_business_key_like", "process_definition_id", b"process_definition_id", "process_definition_key", b"process_definition_key", "process_definition_key_like", b"process_definition_key_like", "process_definition_name", b"process_definition_name", "process_definition_name_like", b"process_definition_name_like", "process_finished", b"process_finished", "process_instance_id", b"process_instance_id", "process_instance_id_with_children", b"process_instance_id_with_children", "process_variables", b"process_variables", "size", b"size", "sort", b"sort", "start", b"start", "task_assignee", b"task_assignee", "task_assignee_like", b"task_assignee_like", "task_candidate_group", b"task_candidate_group", "task_category", b"task_category", "task_completed_after", b"task_completed_after", "task_completed_before", b"task_completed_before", "task_completed_by", b"task_completed_by", "task_completed_on", b"task_completed_on", "task_created_after", b"task_created_after", "task_created_before", b"task_created_before", "task_created_on", b"task_created_on", "task_definition_key", b"task_definition_key", "task_definition_key_like", b"task_definition_key_like", "task_definition_keys", b"task_definition_keys", "task_delete_reason", b"task_delete_reason", "task_delete_reason_like", b"task_delete_reason_like", "task_description", b"task_description", "task_description_like", b"task_description_like", "task_id", b"task_id", "task_involved_user", b"task_involved_user", "task_max_priority", b"task_max_priority", "task_min_priority", b"task_min_priority", "task_name", b"task_name", "task_name_like", b"task_name_like", "task_name_like_ignore_case", b"task_name_like_ignore_case", "task_owner", b"task_owner", "task_owner_like", b"task_owner_like", "task_priority", b"task_priority", "task_variables", b"task_variables", "tenant_id", b"tenant_id", "tenant_id_like", b"tenant_id_like", "without_delete_reason", b"without_delete_reason", "without_due_date", b"without_due_date", "without_process_instance_id", b"without_process_instance_id", "without_tenant_id", b"without_tenant_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__execution_id: _TypeAlias = _typing.Literal["execution_id"]  # noqa: Y015
     _WhichOneofArgType__execution_id: _TypeAlias = _typing.Literal["_execution_id", b"_execution_id"]  # noqa: Y015
@@ -1272,8 +1361,12 @@ class ListHistoricTaskInstancesRequest(_message.Message):
     _WhichOneofArgType__process_definition_id: _TypeAlias = _typing.Literal["_process_definition_id", b"_process_definition_id"]  # noqa: Y015
     _WhichOneofReturnType__process_definition_key: _TypeAlias = _typing.Literal["process_definition_key"]  # noqa: Y015
     _WhichOneofArgType__process_definition_key: _TypeAlias = _typing.Literal["_process_definition_key", b"_process_definition_key"]  # noqa: Y015
+    _WhichOneofReturnType__process_definition_key_like: _TypeAlias = _typing.Literal["process_definition_key_like"]  # noqa: Y015
+    _WhichOneofArgType__process_definition_key_like: _TypeAlias = _typing.Literal["_process_definition_key_like", b"_process_definition_key_like"]  # noqa: Y015
     _WhichOneofReturnType__process_definition_name: _TypeAlias = _typing.Literal["process_definition_name"]  # noqa: Y015
     _WhichOneofArgType__process_definition_name: _TypeAlias = _typing.Literal["_process_definition_name", b"_process_definition_name"]  # noqa: Y015
+    _WhichOneofReturnType__process_definition_name_like: _TypeAlias = _typing.Literal["process_definition_name_like"]  # noqa: Y015
+    _WhichOneofArgType__process_definition_name_like: _TypeAlias = _typing.Literal["_process_definition_name_like", b"_process_definition_name_like"]  # noqa: Y015
     _WhichOneofReturnType__process_finished: _TypeAlias = _typing.Literal["process_finished"]  # noqa: Y015
     _WhichOneofArgType__process_finished: _TypeAlias = _typing.Literal["_process_finished", b"_process_finished"]  # noqa: Y015
     _WhichOneofReturnType__process_instance_id: _TypeAlias = _typing.Literal["process_instance_id"]  # noqa: Y015
@@ -1294,8 +1387,12 @@ class ListHistoricTaskInstancesRequest(_message.Message):
     _WhichOneofArgType__task_completed_by: _TypeAlias = _typing.Literal["_task_completed_by", b"_task_completed_by"]  # noqa: Y015
     _WhichOneofReturnType__task_definition_key: _TypeAlias = _typing.Literal["task_definition_key"]  # noqa: Y015
     _WhichOneofArgType__task_definition_key: _TypeAlias = _typing.Literal["_task_definition_key", b"_task_definition_key"]  # noqa: Y015
+    _WhichOneofReturnType__task_definition_key_like: _TypeAlias = _typing.Literal["task_definition_key_like"]  # noqa: Y015
+    _WhichOneofArgType__task_definition_key_like: _TypeAlias = _typing.Literal["_task_definition_key_like", b"_task_definition_key_like"]  # noqa: Y015
     _WhichOneofReturnType__task_delete_reason: _TypeAlias = _typing.Literal["task_delete_reason"]  # noqa: Y015
     _WhichOneofArgType__task_delete_reason: _TypeAlias = _typing.Literal["_task_delete_reason", b"_task_delete_reason"]  # noqa: Y015
+    _WhichOneofReturnType__task_delete_reason_like: _TypeAlias = _typing.Literal["task_delete_reason_like"]  # noqa: Y015
+    _WhichOneofArgType__task_delete_reason_like: _TypeAlias = _typing.Literal["_task_delete_reason_like", b"_task_delete_reason_like"]  # noqa: Y015
     _WhichOneofReturnType__task_description: _TypeAlias = _typing.Literal["task_description"]  # noqa: Y015
     _WhichOneofArgType__task_description: _TypeAlias = _typing.Literal["_task_description", b"_task_description"]  # noqa: Y015
     _WhichOneofReturnType__task_description_like: _TypeAlias = _typing.Literal["task_description_like"]  # noqa: Y015
@@ -1304,6 +1401,10 @@ class ListHistoricTaskInstancesRequest(_message.Message):
     _WhichOneofArgType__task_id: _TypeAlias = _typing.Literal["_task_id", b"_task_id"]  # noqa: Y015
     _WhichOneofReturnType__task_involved_user: _TypeAlias = _typing.Literal["task_involved_user"]  # noqa: Y015
     _WhichOneofArgType__task_involved_user: _TypeAlias = _typing.Literal["_task_involved_user", b"_task_involved_user"]  # noqa: Y015
+    _WhichOneofReturnType__task_max_priority: _TypeAlias = _typing.Literal["task_max_priority"]  # noqa: Y015
+    _WhichOneofArgType__task_max_priority: _TypeAlias = _typing.Literal["_task_max_priority", b"_task_max_priority"]  # noqa: Y015
+    _WhichOneofReturnType__task_min_priority: _TypeAlias = _typing.Literal["task_min_priority"]  # noqa: Y015
+    _WhichOneofArgType__task_min_priority: _TypeAlias = _typing.Literal["_task_min_priority", b"_task_min_priority"]  # noqa: Y015
     _WhichOneofReturnType__task_name: _TypeAlias = _typing.Literal["task_name"]  # noqa: Y015
     _WhichOneofArgType__task_name: _TypeAlias = _typing.Literal["_task_name", b"_task_name"]  # noqa: Y015
     _WhichOneofReturnType__task_name_like: _TypeAlias = _typing.Literal["task_name_like"]  # noqa: Y015
@@ -1335,7 +1436,11 @@ class ListHistoricTaskInstancesRequest(_message.Message):
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__process_definition_key) -> _WhichOneofReturnType__process_definition_key | None: ...
     @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__process_definition_key_like) -> _WhichOneofReturnType__process_definition_key_like | None: ...
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__process_definition_name) -> _WhichOneofReturnType__process_definition_name | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__process_definition_name_like) -> _WhichOneofReturnType__process_definition_name_like | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__process_finished) -> _WhichOneofReturnType__process_finished | None: ...
     @_typing.overload
@@ -1357,7 +1462,11 @@ class ListHistoricTaskInstancesRequest(_message.Message):
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__task_definition_key) -> _WhichOneofReturnType__task_definition_key | None: ...
     @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__task_definition_key_like) -> _WhichOneofReturnType__task_definition_key_like | None: ...
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__task_delete_reason) -> _WhichOneofReturnType__task_delete_reason | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__task_delete_reason_like) -> _WhichOneofReturnType__task_delete_reason_like | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__task_description) -> _WhichOneofReturnType__task_description | None: ...
     @_typing.overload
@@ -1366,6 +1475,10 @@ class ListHistoricTaskInstancesRequest(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__task_id) -> _WhichOneofReturnType__task_id | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__task_involved_user) -> _WhichOneofReturnType__task_involved_user | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__task_max_priority) -> _WhichOneofReturnType__task_max_priority | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__task_min_priority) -> _WhichOneofReturnType__task_min_priority | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__task_name) -> _WhichOneofReturnType__task_name | None: ...
     @_typing.overload

@@ -200,8 +200,8 @@ class HistoryServiceServicer:
 
     def ListHistoricTaskInstances(self, request, context):
         """Tasks. Conditions on variables only in the body of the POST form. Sort by taskInstanceId, name, description,
-        assignee, owner, priority, dueDate, category, duration, startTime, endTime, processInstanceId, processDefinitionId or
-        tenantId. INVALID_ARGUMENT: paging, or a condition that cannot be read.
+        taskDefinitionKey, assignee, owner, priority, dueDate, category, duration, startTime (also start), endTime,
+        deleteReason, executionId, processInstanceId, processDefinitionId or tenantId. INVALID_ARGUMENT: paging, or a condition that cannot be read.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

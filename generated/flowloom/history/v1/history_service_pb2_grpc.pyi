@@ -49,8 +49,8 @@ class HistoryServiceStub:
     """One task. NOT_FOUND: no such task."""
     ListHistoricTaskInstances: _aio.UnaryUnaryMultiCallable[_history_service_pb2.ListHistoricTaskInstancesRequest, _history_service_pb2.ListHistoricTaskInstancesResponse]
     """Tasks. Conditions on variables only in the body of the POST form. Sort by taskInstanceId, name, description,
-    assignee, owner, priority, dueDate, category, duration, startTime, endTime, processInstanceId, processDefinitionId or
-    tenantId. INVALID_ARGUMENT: paging, or a condition that cannot be read.
+    taskDefinitionKey, assignee, owner, priority, dueDate, category, duration, startTime (also start), endTime,
+    deleteReason, executionId, processInstanceId, processDefinitionId or tenantId. INVALID_ARGUMENT: paging, or a condition that cannot be read.
     """
     DeleteHistoricTaskInstance: _aio.UnaryUnaryMultiCallable[_history_service_pb2.DeleteHistoricTaskInstanceRequest, _history_service_pb2.DeleteHistoricTaskInstanceResponse]
     """Deletes the history of a task that is over. NOT_FOUND: no such task. FAILED_PRECONDITION: it is open."""
@@ -165,8 +165,8 @@ class HistoryServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_history_service_pb2.ListHistoricTaskInstancesRequest, _abc.Awaitable[_history_service_pb2.ListHistoricTaskInstancesResponse]],
     ) -> _abc.Awaitable[_history_service_pb2.ListHistoricTaskInstancesResponse]:
         """Tasks. Conditions on variables only in the body of the POST form. Sort by taskInstanceId, name, description,
-        assignee, owner, priority, dueDate, category, duration, startTime, endTime, processInstanceId, processDefinitionId or
-        tenantId. INVALID_ARGUMENT: paging, or a condition that cannot be read.
+        taskDefinitionKey, assignee, owner, priority, dueDate, category, duration, startTime (also start), endTime,
+        deleteReason, executionId, processInstanceId, processDefinitionId or tenantId. INVALID_ARGUMENT: paging, or a condition that cannot be read.
         """
 
     @_abc_1.abstractmethod

@@ -381,7 +381,7 @@ class IdentityServiceServicer:
 
     def CreateMembership(self, request, context):
         """Puts a user into a group. NOT_FOUND: no such group or user. ALREADY_EXISTS: the user is in it.
-        PERMISSION_DENIED: the group has privileges that the caller has not.
+        PERMISSION_DENIED: the group has privileges that the caller has not. INVALID_ARGUMENT: no user.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -439,7 +439,7 @@ class IdentityServiceServicer:
 
     def AddPrivilegeUser(self, request, context):
         """Gives the privilege to a user; one who has it keeps it. NOT_FOUND: no such privilege or user.
-        PERMISSION_DENIED: the caller does not have it.
+        PERMISSION_DENIED: the caller does not have it. INVALID_ARGUMENT: no user.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -462,7 +462,7 @@ class IdentityServiceServicer:
 
     def AddPrivilegeGroup(self, request, context):
         """Gives the privilege to a group; one that has it keeps it. NOT_FOUND: no such privilege or group.
-        PERMISSION_DENIED: the caller does not have it.
+        PERMISSION_DENIED: the caller does not have it. INVALID_ARGUMENT: no group.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

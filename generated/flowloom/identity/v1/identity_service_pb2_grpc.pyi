@@ -85,7 +85,7 @@ class IdentityServiceStub:
     """Deletes a group with its memberships and privileges. NOT_FOUND: no such group. PERMISSION_DENIED: as UpdateGroup."""
     CreateMembership: _aio.UnaryUnaryMultiCallable[_identity_service_pb2.CreateMembershipRequest, _group_pb2.Membership]
     """Puts a user into a group. NOT_FOUND: no such group or user. ALREADY_EXISTS: the user is in it.
-    PERMISSION_DENIED: the group has privileges that the caller has not.
+    PERMISSION_DENIED: the group has privileges that the caller has not. INVALID_ARGUMENT: no user.
     """
     DeleteMembership: _aio.UnaryUnaryMultiCallable[_identity_service_pb2.DeleteMembershipRequest, _identity_service_pb2.DeleteMembershipResponse]
     """Takes a user out of a group. NOT_FOUND: no such group, or the user is not in it."""
@@ -105,7 +105,7 @@ class IdentityServiceStub:
     """Users who have the privilege by themselves, by id. NOT_FOUND: no such privilege."""
     AddPrivilegeUser: _aio.UnaryUnaryMultiCallable[_identity_service_pb2.AddPrivilegeUserRequest, _identity_service_pb2.AddPrivilegeUserResponse]
     """Gives the privilege to a user; one who has it keeps it. NOT_FOUND: no such privilege or user.
-    PERMISSION_DENIED: the caller does not have it.
+    PERMISSION_DENIED: the caller does not have it. INVALID_ARGUMENT: no user.
     """
     RemovePrivilegeUser: _aio.UnaryUnaryMultiCallable[_identity_service_pb2.RemovePrivilegeUserRequest, _identity_service_pb2.RemovePrivilegeUserResponse]
     """Takes the privilege from a user. NOT_FOUND: no such privilege, or the user does not have it.
@@ -115,7 +115,7 @@ class IdentityServiceStub:
     """Groups that have the privilege, by id. NOT_FOUND: no such privilege."""
     AddPrivilegeGroup: _aio.UnaryUnaryMultiCallable[_identity_service_pb2.AddPrivilegeGroupRequest, _identity_service_pb2.AddPrivilegeGroupResponse]
     """Gives the privilege to a group; one that has it keeps it. NOT_FOUND: no such privilege or group.
-    PERMISSION_DENIED: the caller does not have it.
+    PERMISSION_DENIED: the caller does not have it. INVALID_ARGUMENT: no group.
     """
     RemovePrivilegeGroup: _aio.UnaryUnaryMultiCallable[_identity_service_pb2.RemovePrivilegeGroupRequest, _identity_service_pb2.RemovePrivilegeGroupResponse]
     """Takes the privilege from a group. NOT_FOUND: no such privilege, or the group does not have it.
@@ -320,7 +320,7 @@ class IdentityServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_identity_service_pb2.CreateMembershipRequest, _abc.Awaitable[_group_pb2.Membership]],
     ) -> _abc.Awaitable[_group_pb2.Membership]:
         """Puts a user into a group. NOT_FOUND: no such group or user. ALREADY_EXISTS: the user is in it.
-        PERMISSION_DENIED: the group has privileges that the caller has not.
+        PERMISSION_DENIED: the group has privileges that the caller has not. INVALID_ARGUMENT: no user.
         """
 
     @_abc_1.abstractmethod
@@ -388,7 +388,7 @@ class IdentityServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_identity_service_pb2.AddPrivilegeUserRequest, _abc.Awaitable[_identity_service_pb2.AddPrivilegeUserResponse]],
     ) -> _abc.Awaitable[_identity_service_pb2.AddPrivilegeUserResponse]:
         """Gives the privilege to a user; one who has it keeps it. NOT_FOUND: no such privilege or user.
-        PERMISSION_DENIED: the caller does not have it.
+        PERMISSION_DENIED: the caller does not have it. INVALID_ARGUMENT: no user.
         """
 
     @_abc_1.abstractmethod
@@ -416,7 +416,7 @@ class IdentityServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_identity_service_pb2.AddPrivilegeGroupRequest, _abc.Awaitable[_identity_service_pb2.AddPrivilegeGroupResponse]],
     ) -> _abc.Awaitable[_identity_service_pb2.AddPrivilegeGroupResponse]:
         """Gives the privilege to a group; one that has it keeps it. NOT_FOUND: no such privilege or group.
-        PERMISSION_DENIED: the caller does not have it.
+        PERMISSION_DENIED: the caller does not have it. INVALID_ARGUMENT: no group.
         """
 
     @_abc_1.abstractmethod

@@ -1,5 +1,8 @@
 """Conditional events: tested when variables are set from outside, and on request."""
 
+import pytest
+
+from engine.bpmn.problems import InvalidModel
 from engine.kernel import commands as cmd
 from engine.kernel.state import Tree
 from engine.kernel.values import variables_of
@@ -43,3 +46,23 @@ def test_an_event_that_does_not_interrupt_happens_each_time() -> None:
         engine.run(tree.root_id, cmd.EvaluateConditions(instance_id=tree.root_id))
 
     assert tasks_of(engine.trees[tree.root_id]) == ["a", "c", "c"]
+
+
+def test_a_condition_may_be_a_script() -> None:
+    condition = '<condition language="javascript">v === 2</condition>'
+    script = f"<conditionalEventDefinition>{condition}</conditionalEventDefinition>"
+    engine = engine_with(model(start(), user_task("a"), boundary("b", "a", script), user_task("c"), flows("s>a b>c")))
+    tree = engine.start("p")
+
+    set_to(engine, tree, 1)
+    assert tasks_of(engine.trees[tree.root_id]) == ["a"]
+    set_to(engine, tree, 2)
+
+    assert tasks_of(engine.trees[tree.root_id]) == ["c"]
+
+
+def test_a_condition_in_an_unknown_language_is_refused() -> None:
+    script = '<conditionalEventDefinition><condition language="groovy">v == 2</condition></conditionalEventDefinition>'
+
+    with pytest.raises(InvalidModel, match="found one in 'groovy'"):
+        engine_with(model(start(), user_task("a"), boundary("b", "a", script), flows("s>a b>a")))

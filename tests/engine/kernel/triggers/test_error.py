@@ -137,3 +137,41 @@ def test_in_parameters_map_what_the_error_carries() -> None:
     engine.run_jobs()
 
     assert engine.trees[tree.root_id].variables[tree.root_id]["text"].value == "sorry"
+
+
+def test_an_error_without_a_code_is_caught_by_any_handler_and_one_that_names_a_code_comes_first() -> None:
+    engine = engine_with(
+        model(
+            start(),
+            sub_process("x", start("s2"), end("e2", CATCH_ALL), flows("s2>e2")),
+            boundary("any", "x", CATCH_ALL),
+            boundary("named", "x", THROW),
+            user_task("a"),
+            user_task("n"),
+            end(),
+            flows("s>x>e any>a>e named>n>e"),
+        )
+    )
+
+    assert tasks_of(engine.start("p")) == ["n"]
+
+
+def test_a_code_that_is_the_id_of_an_error_stands_for_that_error_s_code() -> None:
+    worker = '<serviceTask id="x" flowable:type="external-worker" flowable:topic="t"/>'
+    engine = engine_with(
+        model(
+            start(),
+            worker,
+            boundary("b", "x", '<errorEventDefinition errorRef="broken"/>'),
+            user_task("n"),
+            flows("s>x b>n"),
+            root='<error id="broken" errorCode="E-17"/>',
+        )
+    )
+    tree = engine.start("p")
+    root_id, job = engine.worker("t")
+
+    engine.run(root_id, cmd.ThrowJobError(job_id=job.id, error_code="broken"))
+    engine.run_jobs()
+
+    assert tasks_of(engine.trees[tree.root_id]) == ["n"]

@@ -2,7 +2,17 @@
 
 from tests.engine.kernel.contract import ElementContract, engine_with
 from tests.engine.kernel.harness import state_of, tasks_of
-from tests.engine.kernel.models import boundary, end, flows, model, start, sub_process, throw, user_task
+from tests.engine.kernel.models import (
+    boundary,
+    end,
+    event_sub_process,
+    flows,
+    model,
+    start,
+    sub_process,
+    throw,
+    user_task,
+)
 
 ESCALATE = '<escalationEventDefinition escalationRef="help"/>'
 
@@ -60,5 +70,25 @@ def test_an_escalation_that_ends_a_sub_process_lets_it_complete_if_nobody_interr
     tree = engine.start("p")
 
     assert tasks_of(tree) == ["helper"]
+    engine.complete(tree, "helper")
+    assert state_of(engine.trees[tree.root_id]) == "completed"
+
+
+def test_an_event_sub_process_works_beside_its_scope_even_if_it_says_to_interrupt() -> None:
+    engine = engine_with(
+        model(
+            start(),
+            throw("t", ESCALATE),
+            user_task("inner"),
+            end(),
+            event_sub_process("h", start("h1", ESCALATE), user_task("helper"), flows("h1>helper")),
+            flows("s>t>inner>e"),
+        )
+    )
+
+    tree = engine.start("p")
+
+    assert tasks_of(tree) == ["helper", "inner"]
+    engine.complete(tree, "inner")
     engine.complete(tree, "helper")
     assert state_of(engine.trees[tree.root_id]) == "completed"

@@ -257,8 +257,9 @@ async def test_event_subscriptions_are_messages_and_signals_only(world: ReadWorl
     ):
         matching = await world.queries.list_event_subscriptions(EventSubscriptionFilter(**wanted), PAGE)
         assert [row.id for row in matching.rows] == [found.id], wanted
-    none = await world.queries.list_event_subscriptions(EventSubscriptionFilter(created_after=START), PAGE)
-    assert none.size == 0
+    for wanted in ({"created_after": START}, {"without_process_instance_id": True}, {"tenant_id_like": "a%"}):
+        none = await world.queries.list_event_subscriptions(EventSubscriptionFilter(**wanted), PAGE)
+        assert none.size == 0, wanted
     (scope,) = world.bench.rows(tables.subscription, element_id="box")
     with pytest.raises(NotFound):
         await world.queries.get_event_subscription(scope["id"])

@@ -74,6 +74,9 @@ async def test_tree_filters_know_callers_and_called(world: ReadWorld) -> None:
     assert await _ids(world, active_activity_id="call") == [caller]
     assert await _ids(world, active_activity_id="inner") == sorted([called, alone])
     assert await _ids(world, active_activity_id="nowhere") == []
+    assert await _ids(world, active_activity_ids=("call", "inner")) == sorted([caller, called, alone])
+    assert await _ids(world, active_activity_ids=("call", "nowhere"), active_activity_id="call") == [caller]
+    assert await _ids(world, active_activity_ids=("call",), active_activity_id="inner") == []
 
 
 async def test_scopes_and_messages_are_active_activities_too(world: ReadWorld) -> None:
@@ -94,13 +97,21 @@ async def test_definition_filters(world: ReadWorld) -> None:
     assert await _ids(world, process_definition_keys=("one", "x")) == [one]
     assert await _ids(world, exclude_process_definition_keys=("one",)) == [review]
     assert await _ids(world, deployment_id="d") == [one, review]
+    assert await _ids(world, process_definition_ids=("one", "x")) == [one]
+    assert await _ids(world, process_definition_key_like="rev%") == [review]
+    assert await _ids(world, process_definition_name_like="nothing%") == []
+    assert await _ids(world, deployment_id_in=("d", "e")) == [one, review]
+    assert await _ids(world, deployment_id_in=("e",)) == []
+    assert await _ids(world, process_definition_category_like="c%") == []
     assert await _ids(world, deployment_id="e") == await _ids(world, process_definition_category="c") == []
     assert await _ids(world, process_definition_version=2) == []
 
 
 async def test_own_filters(world: ReadWorld) -> None:
     world.bench.define(ONE_TASK)
-    start = cmd.StartProcess(definition_id="one", business_key="Order 7", name="Big one", user_id="kermit")
+    start = cmd.StartProcess(
+        definition_id="one", business_key="Order 7", business_status="ready", name="Big one", user_id="kermit"
+    )
     first = (await world.bench.group.submit(start))["process_instance_id"]
     world.bench.clock.advance(timedelta(hours=1))
     second = await world.bench.start("one")
@@ -115,6 +126,14 @@ async def test_own_filters(world: ReadWorld) -> None:
         {"name_like_ignore_case": "%ONE"},
         {"business_key": "Order 7"},
         {"business_key_like": "%7"},
+        {"process_instance_id": first},
+        {"process_instance_name": "Big one"},
+        {"process_instance_name_like": "Big%"},
+        {"process_instance_name_like_ignore_case": "%ONE"},
+        {"process_business_key": "Order 7"},
+        {"process_business_key_like": "%7"},
+        {"process_business_key_like_ignore_case": "ORDER%"},
+        {"process_business_status": "ready"},
         {"started_by": "kermit"},
         {"started_before": now},
         {"suspended": False},

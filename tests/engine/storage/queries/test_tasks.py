@@ -94,6 +94,9 @@ async def test_texts_are_found_exactly_by_pattern_and_in_any_case(world: ReadWor
     assert len(await _names(world, description_like="a_b")) == 2
     assert len(await _names(world, description="a_b")) == 1
     assert await _names(world, category="x") == await _names(world, category_in=("x", "y")) == ["Änderung 100%"]
+    assert await _names(world, category_in=("y",)) == await _names(world, category_not_in=("x",)) == []
+    assert await _names(world, category_not_in=("y",)) == ["Änderung 100%"]
+    assert await _names(world, without_category=True) == ["änderung [1]"]
     assert await _names(world, form_key="f") == ["Änderung 100%"]
 
 
@@ -127,6 +130,24 @@ async def test_candidates_see_only_what_nobody_has(world: ReadWorld) -> None:
     assert await _ids(world, candidate_group="managers") == {free}
     assert await _ids(world, candidate_group_in=("managers", "clerks")) == {free}
     assert await _ids(world, candidate_group="other") == set()
+    assert await _ids(world, candidate_groups=("other", "clerks")) == {free}
+    assert await _ids(world, candidate_groups=("clerks",), ignore_assignee=True) == {free, taken}
+    assert await _ids(world, candidate_groups=("other",)) == set()
+
+
+async def test_standalone_tasks_are_those_without_an_instance(world: ReadWorld) -> None:
+    await _task(world.bench)
+    alone = _standalone(world, "alone")
+
+    assert await _ids(world, without_process_instance_id=True) == {alone}
+
+
+async def test_only_states_of_delegation_are_asked_for(world: ReadWorld) -> None:
+    await _task(world.bench)
+
+    assert await _ids(world, delegation_state="pending") == set()
+    with pytest.raises(InvalidArgument, match="pending or resolved, found 'unknown'"):
+        await _ids(world, delegation_state="unknown")
 
 
 async def test_candidate_or_assigned_is_what_one_has_or_could_claim(world: ReadWorld) -> None:
