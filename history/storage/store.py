@@ -45,11 +45,11 @@ class Store:
             self._open = self._database.writer()
         return self._open
 
-    async def transact(self, wants: Wanted, project: Project) -> None:
-        """Lock and load what is wanted, write what `project` makes of it, commit."""
+    async def transact(self, wants: Wanted, project: Project, ticket: str) -> None:
+        """See the port."""
 
         def run() -> None:
-            changes = project(load(self.writer, wants))
+            changes = project(load(self.writer, wants, ticket))
             packet = statements(changes, with_terms=self._with_terms)
             if changes.forgotten:
                 # What belongs to them is found among all that was written, this batch included.
