@@ -129,11 +129,19 @@ class HistoryService:
         self._erasures = ErasureServicer(
             Erasing(erasures, self.archive, clock, ids, key=settings.erasure_key, search=engine)
         )
-        self._feed = StreamFeed(bus, self.dead_letters, settings, self._applied_sequence)
-        rebuilds = RebuildRows(self._store, self._database, clock, settings.group)
-        self._rebuilding = Rebuilding(rebuilds, self._feed, self.recorder.record, clock, ids)
+        self._feed = StreamFeed(bus, self.dead_letters, settings, self._applied_sequence, clock)
+        indexer = Indexer(ErasedGate(self._store, self._database), engine) if engine is not None else None
+        self._rebuilding = Rebuilding(
+            RebuildRows(self._store, self._database, clock, settings.group, settings.rebuild_lease_seconds),
+            self._feed,
+            self.recorder.record,
+            clock,
+            ids,
+            lease_seconds=settings.rebuild_lease_seconds,
+            index=indexer.index if indexer is not None else None,
+        )
         self._rebuilds = RebuildServicer(self._rebuilding, self._measure)
-        self._search_feed = self._feed_of_engine(engine, bus) if engine is not None else None
+        self._search_feed = self._feed_of_engine(indexer, bus) if indexer is not None else None
         self._lag = LagGauge(self._measure, settings.lag_interval_seconds, registry)
 
     def add_to(self, server: grpc.aio.Server) -> None:
@@ -192,11 +200,10 @@ class HistoryService:
         """Measure how many messages history is behind, and set the gauges."""
         return await self._lag.measure()
 
-    def _feed_of_engine(self, engine: OpenSearchIndex, bus: EventBus) -> SearchFeed:
+    def _feed_of_engine(self, indexer: Indexer, bus: EventBus) -> SearchFeed:
         """A second reader of the stream, with an offset of its own: the engine's absence holds nothing else up."""
         group = f"{self._settings.group}-search"
         letters = SqlDeadLetters(self._database, tables.dead_letter, group)
-        indexer = Indexer(ErasedGate(self._store, self._database), engine)
         return SearchFeed(bus, letters, self._settings, group, indexer.index)
 
     async def search_caught_up(self) -> None:

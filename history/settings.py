@@ -57,4 +57,7 @@ class HistorySettings:
     erasure_key: str = setting("", doc="Signs the proofs of erasures; empty: they are hashed only.", secret=True)
     search: SearchSettings = field(default_factory=SearchSettings)
     archive: ArchiveSettings = field(default_factory=ArchiveSettings)
+    rebuild_lease_seconds: float = setting(
+        30.0, doc="After so long without a sign of life a rebuild is taken up by another process.", minimum=0.1
+    )
     lag_interval_seconds: float = setting(5.0, doc="How often the lag behind the engine is measured.", minimum=0.1)

@@ -64,7 +64,8 @@ class IdentitySource:
     async def permissions(self, user_id: str) -> Permissions:
         """Return what a user may do. Raises Unavailable."""
         request = pb.GetPermissionsRequest(user_id=user_id)
-        found = await self._ask(lambda stub: stub.GetPermissions(request, timeout=ASK_SECONDS))
+        nobody = pb.GetPermissionsResponse()
+        found = await self._ask(lambda stub: stub.GetPermissions(request, timeout=ASK_SECONDS), unfit=nobody)
         return Permissions(
             user_id=user_id,
             active=found.active,
@@ -76,12 +77,15 @@ class IdentitySource:
             revoked=frozenset(found.revoked_token_ids),
         )
 
-    async def _ask(self, call: Callable[[AccessServiceStub], Any]) -> Any:
+    async def _ask(self, call: Callable[[AccessServiceStub], Any], *, unfit: Any = None) -> Any:
+        """Return the answer; `unfit`, if given, where identity takes the question for none (no user has such an id)."""
         if self._stub is None:
             raise Unavailable("identity-away", "expected identity to have an address, found none")
         try:
             return await call(self._stub)
         except grpc.aio.AioRpcError as failed:
+            if unfit is not None and failed.code() is grpc.StatusCode.INVALID_ARGUMENT:
+                return unfit
             if failed.code() in (grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED):
                 _LOGGER.error("identity refuses this service: do they share %sSERVICE_KEY?", PREFIX)
             raise Unavailable("identity-away", f"expected identity to answer, found {failed.code().name}") from failed

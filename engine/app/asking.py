@@ -7,7 +7,7 @@ from typing import Protocol, TypeAlias
 
 import msgspec
 
-from engine.app.standalone import StandaloneTasks
+from engine.app.standalone import Deletion, StandaloneTasks
 from engine.app.submitting import Bundles
 from engine.kernel.commands import Command
 from engine.kernel.rights import Rights
@@ -78,9 +78,9 @@ class AskedStandaloneTasks:
         rights = self._rights()
         return self._tasks.apply_all([asked(each, rights) for each in commands], request_id)
 
-    def delete(self, task_id: str, request_id: str = "", rights: Rights | None = None) -> Reply:
+    def delete(self, deletion: Deletion, request_id: str = "", rights: Rights | None = None) -> Reply:
         """Delete a task and the tasks below it."""
-        return self._tasks.delete(task_id, request_id, rights or self._rights())
+        return self._tasks.delete(deletion, request_id, rights or self._rights())
 
 
 def asked(command: Command, rights: Rights | None) -> Command:

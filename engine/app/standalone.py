@@ -50,6 +50,14 @@ class Comment(msgspec.Struct, frozen=True, kw_only=True):
     at: datetime
 
 
+class Deletion(msgspec.Struct, frozen=True, kw_only=True):
+    """Which task is to be deleted, and what its history says of it; `forget`: the history goes too."""
+
+    task_id: str
+    reason: str = ""
+    forget: bool = False
+
+
 class StandaloneTasks(Protocol):
     """Rows of standalone tasks. Blocking; each call is one transaction.
 
@@ -71,7 +79,7 @@ class StandaloneTasks(Protocol):
         """Carry out commands, all or none, as `apply` would."""
         ...
 
-    def delete(self, task_id: str, request_id: str = "", rights: Rights | None = None) -> Reply:
+    def delete(self, deletion: Deletion, request_id: str = "", rights: Rights | None = None) -> Reply:
         """Delete a task and the tasks below it. NOT_FOUND: none. PERMISSION_DENIED: it belongs to an instance.
 
         `rights` bind whoever asks.
@@ -166,9 +174,9 @@ class TaskCommands:
         self._changed()
         return str(reply["task_id"])
 
-    async def delete(self, task_id: str, *, request_id: str = "") -> None:
+    async def delete(self, deletion: Deletion, *, request_id: str = "") -> None:
         """Delete a standalone task. Raises Refused: NOT_FOUND, PERMISSION_DENIED for a task of an instance."""
-        await asyncio.to_thread(self._standalone.delete, task_id, request_id)
+        await asyncio.to_thread(self._standalone.delete, deletion, request_id)
         self._changed()
 
 

@@ -35,6 +35,18 @@ class TaskRemarks:
         await self._queries.get_task(task_id)
         return await asyncio.to_thread(self._comments.of_task, task_id)
 
+    async def event(self, task_id: str, event_id: str) -> Comment:
+        """Return one remark or event. Raises NotFound."""
+        for found in await self.events(task_id):
+            if found.id == event_id:
+                return found
+        raise NotFound(
+            "task-event-not-found",
+            f"expected an event of task '{task_id}', found none with id '{event_id}'",
+            task_id=task_id,
+            event_id=event_id,
+        )
+
     async def comment(self, task_id: str, comment_id: str) -> Comment:
         """Return one remark. Raises NotFound."""
         for found in await self.comments(task_id):

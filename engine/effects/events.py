@@ -310,6 +310,7 @@ def _task_ended(event: ev.TaskEnded) -> Fields:
         "canceled": event.canceled,
         "reason": event.reason or None,
         "completed_by": event.completed_by or None,
+        "history_deleted": event.forget,
     }
 
 

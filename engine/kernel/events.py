@@ -185,7 +185,10 @@ class TaskUpdated(Event, frozen=True, kw_only=True, gc=False):
 
 
 class TaskEnded(Event, frozen=True, kw_only=True, gc=False):
-    """A task is over; its identity links go with it. `assignee`: whose it was; None where the task was not at hand."""
+    """A task is over; its identity links go with it.
+
+    `assignee`: whose it was; None where the task was not at hand. `forget`: its history goes too.
+    """
 
     task_id: str
     execution_id: str
@@ -195,6 +198,7 @@ class TaskEnded(Event, frozen=True, kw_only=True, gc=False):
     reason: str = ""
     completed_by: str = ""
     assignee: str | None = None
+    forget: bool = False
 
 
 class IdentityLinkAdded(Event, frozen=True, kw_only=True, gc=False):

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
     RpcContext = grpc.aio.ServicerContext[Any, Any]
 
+HTTP_STATUS_KEY: Final = "x-http-status"
+"""Says the HTTP status of a success that depends on the request; the edge takes it away."""
 TASK_MANAGE: Final = "engine.task.manage"
 """The privilege to see and to do everybody's tasks."""
 PROCESS_MANAGE: Final = "engine.process.manage"

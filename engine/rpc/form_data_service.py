@@ -16,15 +16,13 @@ from engine.app.form_properties import ShownProperty
 from engine.app.forms import FormInfo
 from engine.app.starting import StartAsk
 from engine.rpc import mapping_starts as starts
-from engine.rpc.context import caller_of
+from engine.rpc.context import HTTP_STATUS_KEY, caller_of
 from engine.rpc.errors import answers_refusals, invalid_request
 from engine.rpc.variables import from_value, to_value
 
 if TYPE_CHECKING:
     RpcContext = grpc.aio.ServicerContext[Any, Any]
 
-HTTP_STATUS_KEY: Final = "x-http-status"
-"""Says the HTTP status of a success that depends on the request; the edge takes it away."""
 MAX_PROPERTIES: Final = 1000
 
 

@@ -13,6 +13,7 @@ from google.protobuf import timestamp_pb2
 
 from engine.app.form_submissions import TaskSubmission
 from engine.app.queries import TaskView
+from engine.app.standalone import Deletion
 from engine.kernel import commands as cmd
 from engine.kernel.commands import Command
 from engine.kernel.state import Task
@@ -185,6 +186,11 @@ def updates(request: pb.BulkUpdateTasksRequest, user_id: str) -> list[cmd.Update
     return [
         cmd.UpdateTask(user_id=user_id, task_id=task_id, changes=new) for task_id in dict.fromkeys(request.task_ids)
     ]
+
+
+def deletion(request: pb.DeleteTaskRequest) -> Deletion:
+    """Return which standalone task is to be deleted, and how."""
+    return Deletion(task_id=request.task_id, reason=request.delete_reason, forget=request.cascade_history)
 
 
 def add_link(request: pb.CreateTaskIdentityLinkRequest, user_id: str) -> cmd.AddIdentityLink:

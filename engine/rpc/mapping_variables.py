@@ -3,18 +3,39 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-from flowloom.engine.v1 import variable_pb2
+from flowloom.engine.v1 import runtime_service_pb2, task_service_pb2, variable_pb2
 from google.api import httpbody_pb2
 
+from engine.app import multipart
 from engine.app.variable_changes import VariableChange, VariableRemoval
 from engine.kernel.values import BINARY, Variable
+from engine.rpc.context import HTTP_STATUS_KEY
 from engine.rpc.errors import invalid_request
 from engine.rpc.mapping_lists import variable_path
-from engine.rpc.variables import GLOBAL, LOCAL, read_scope, read_scoped, read_typed, write_variable
+from engine.rpc.variables import (
+    GLOBAL,
+    LOCAL,
+    MAX_NAME_CHARACTERS,
+    read_scope,
+    read_scoped,
+    read_typed,
+    write_variable,
+)
 from mesh.errors import NotFound
 
+if TYPE_CHECKING:
+    import grpc
+
+    RpcContext = grpc.aio.ServicerContext[Any, Any]
+
 Messages = Sequence[variable_pb2.Variable]
+Upload: TypeAlias = (
+    runtime_service_pb2.UploadProcessInstanceVariableRequest
+    | runtime_service_pb2.UploadExecutionVariableRequest
+    | task_service_pb2.UploadTaskVariableRequest
+)
 
 
 def created(found: Messages, user_id: str, request_id: str) -> VariableChange:
@@ -61,6 +82,43 @@ def updated_of_instance(name: str, found: variable_pb2.Variable, user_id: str, r
     return VariableChange(
         locals={**change.globals, **change.locals}, update_only=True, user_id=user_id, request_id=request_id
     )
+
+
+def uploaded(request: Upload, user_id: str, *, of_instance: bool = False) -> VariableChange:
+    """Return the change that a form with one file is; of an instance the scope is always its own.
+
+    Raises Refused for a body that is no form, InvalidArgument for a form that does not name one binary variable.
+    """
+    parts = multipart.parse(request.file.data, request.file.content_type)
+    files = [part for part in parts if part.is_file]
+    if len(files) != 1:
+        raise invalid_request("file", f"expected exactly one file, found {len(files)}")
+    fields = {part.name: part.data.decode(errors="replace") for part in parts if not part.is_file}
+    name, told = request.variable_name or fields.get("name", ""), fields.get("name", "")
+    if not 1 <= len(name) <= MAX_NAME_CHARACTERS:
+        raise invalid_request(
+            "file", f"expected a field 'name' of 1 to {MAX_NAME_CHARACTERS} characters, found {len(name)}"
+        )
+    if told and told != name:
+        raise invalid_request("file", f"expected name '{name}' as in the path, found '{told}'")
+    if fields.get("type", BINARY) != BINARY:
+        raise invalid_request("file", f"expected a type of {BINARY}, found '{fields['type']}'")
+    is_global = read_scope(fields.get("scope", ""), LOCAL, "file") == GLOBAL and not of_instance
+    new = {name: Variable(BINARY, bytes(files[0].data))}
+    return VariableChange(
+        globals=new if is_global else {},
+        locals={} if is_global else new,
+        create_only=not request.variable_name,
+        update_only=bool(request.variable_name),
+        user_id=user_id,
+        request_id=request.request_id,
+    )
+
+
+async def say_changed(request: Upload, context: RpcContext) -> None:
+    """Let REST answer a change with 200; a creation is 201."""
+    if request.variable_name:
+        await context.send_initial_metadata(((HTTP_STATUS_KEY, "200"),))
 
 
 def removed(name: str, scope: str, user_id: str, request_id: str) -> VariableRemoval:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
@@ -238,6 +239,14 @@ class RuntimeService(runtime_service_pb2_grpc.RuntimeServiceServicer):
         found = await self._queries.get_process_instance_variable(request.process_instance_id, request.variable_name)
         return variables.data(found.name, found.variable)
 
+    async def UploadProcessInstanceVariable(
+        self, request: pb.UploadProcessInstanceVariableRequest, context: RpcContext
+    ) -> variable_pb2.Variable:
+        change = await asyncio.to_thread(variables.uploaded, request, caller_of(context), of_instance=True)
+        await self._variables.set_of_instance(request.process_instance_id, change)
+        await variables.say_changed(request, context)
+        return variables.answer(change, f"{lists.INSTANCES}/{request.process_instance_id}")[0]
+
     # --- identity links -----------------------------------------------------------------------------------------------
 
     async def ListProcessInstanceIdentityLinks(
@@ -357,6 +366,14 @@ class RuntimeService(runtime_service_pb2_grpc.RuntimeServiceServicer):
         scope = read_scope(request.scope)
         found = await self._queries.get_execution_variable(request.execution_id, request.variable_name, scope)
         return variables.data(found.name, found.variable)
+
+    async def UploadExecutionVariable(
+        self, request: pb.UploadExecutionVariableRequest, context: RpcContext
+    ) -> variable_pb2.Variable:
+        change = await asyncio.to_thread(variables.uploaded, request, caller_of(context))
+        await self._variables.set(request.execution_id, change)
+        await variables.say_changed(request, context)
+        return variables.answer(change, f"{lists.EXECUTIONS}/{request.execution_id}")[0]
 
     # --- what goes on in instances ------------------------------------------------------------------------------------
 

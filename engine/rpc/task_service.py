@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
@@ -100,7 +101,7 @@ class TaskService(task_service_pb2_grpc.TaskServiceServicer):
         return mapping.bulk_updated(await self._queries.get_tasks(request.task_ids))
 
     async def DeleteTask(self, request: pb.DeleteTaskRequest, context: RpcContext) -> pb.DeleteTaskResponse:
-        await self._commands.delete(request.task_id, request_id=request.request_id)
+        await self._commands.delete(mapping.deletion(request), request_id=request.request_id)
         return pb.DeleteTaskResponse()
 
     # --- actions ------------------------------------------------------------------------------------------------------
@@ -220,6 +221,14 @@ class TaskService(task_service_pb2_grpc.TaskServiceServicer):
         found = await self._queries.get_task_variable(request.task_id, request.variable_name, scope)
         return variables.data(found.name, found.variable)
 
+    async def UploadTaskVariable(
+        self, request: pb.UploadTaskVariableRequest, context: RpcContext
+    ) -> variable_pb2.Variable:
+        change = await asyncio.to_thread(variables.uploaded, request, caller_of(context))
+        await self._variables.set(request.task_id, change)
+        await variables.say_changed(request, context)
+        return variables.answer(change, f"{lists.TASKS}/{request.task_id}")[0]
+
     # --- identity links -----------------------------------------------------------------------------------------------
 
     async def ListTaskIdentityLinks(
@@ -279,3 +288,6 @@ class TaskService(task_service_pb2_grpc.TaskServiceServicer):
     ) -> AsyncIterator[task_pb2.TaskEvent]:
         for found in await self._remarks.events(request.task_id):
             yield remarks.event(found)
+
+    async def GetTaskEvent(self, request: pb.GetTaskEventRequest, context: RpcContext) -> task_pb2.TaskEvent:
+        return remarks.event(await self._remarks.event(request.task_id, request.event_id))

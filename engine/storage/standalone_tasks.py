@@ -12,6 +12,7 @@ from sqlalchemy import Connection, delete, insert, select, update
 
 from engine.app.asks import request_of
 from engine.app.permitting import check_task
+from engine.app.standalone import Deletion
 from engine.app.unit_of_work import EncodeEvents
 from engine.kernel import commands as cmd
 from engine.kernel import events as ev
@@ -60,7 +61,8 @@ class StandaloneTaskRows:
             made = msgspec.structs.replace(task, id=self._ids.root(), created_at=self._now())
             row = {name: getattr(made, name) for name in _FIELDS}
             connection.execute(insert(tables.task).values(root_id="", **row))
-            desk = self._desk(connection, made)
+            # Told at the moment that the row has, not at a later one.
+            desk = _Desk(connection, made, self._ids.root, made.created_at)
             desk.tell_of_creation()
             self._publish(desk)
             return {"task_id": made.id}
@@ -98,8 +100,9 @@ class StandaloneTaskRows:
         if notes:
             connection.execute(insert(comment), [dict(zip(COLUMNS, note, strict=True)) for note in notes])
 
-    def delete(self, task_id: str, request_id: str = "", rights: Rights | None = None) -> Reply:
+    def delete(self, deletion: Deletion, request_id: str = "", rights: Rights | None = None) -> Reply:
         """Delete a standalone task with those below it. Refused: NOT_FOUND, PERMISSION_DENIED."""
+        task_id = deletion.task_id
 
         def work(connection: Connection) -> Reply:
             task = _task(connection, task_id)
@@ -112,7 +115,7 @@ class StandaloneTaskRows:
                     task_id=task_id,
                 )
             desk = self._desk(connection, task)
-            desk.drop(canceled=True, reason=DELETED)
+            desk.drop(canceled=True, reason=deletion.reason or DELETED, forget=deletion.forget)
             self._publish(desk)
             return {}
 
@@ -187,7 +190,7 @@ class _Desk:
         )
         self.tell(updated)
 
-    def drop(self, *, completed_by: str = "", canceled: bool = False, reason: str = "") -> None:
+    def drop(self, *, completed_by: str = "", canceled: bool = False, reason: str = "", forget: bool = False) -> None:
         """End the task; the standalone tasks below it are deleted with it."""
         for task_id in _drop(self.connection, self.task.id):
             own = task_id == self.task.id
@@ -201,6 +204,7 @@ class _Desk:
                 reason=reason if own else DELETED,
                 completed_by=completed_by if own else "",
                 assignee=self.task.assignee if own else None,
+                forget=forget,
             )
             self.tell(ended, task_id)
 

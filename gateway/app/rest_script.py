@@ -7,26 +7,70 @@ still escaped, and puts them into another frame.
 """
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 from typing import Final
 
 from gateway.app.statuses import PHRASES, REST_ERRORS
 from gateway.model.contract import Contract
+from gateway.model.credentials import CHALLENGE
 from gateway.model.snapshot import Alias
 
 #: Where the filter after the transcoder leaves the path of the RPC for the script.
 METADATA_NAMESPACE: Final = "flowloom.edge"
 METADATA_RPC: Final = "rpc"
 
+_VARIABLE: Final = re.compile(r"\{[^}]*\}")
+_MAGIC: Final = re.compile(r"[^\w/]")
+"""What means something in a pattern of Lua."""
+
 _PROGRAM: Final = r"""
+local WRITES = {POST = true, PUT = true, PATCH = true}
+
+local function real_path(path)
+  for _, alias in ipairs(ALIASES) do
+    if path:sub(1, #alias[1]) == alias[1] then return alias[2] .. path:sub(#alias[1] + 1) end
+  end
+  return path
+end
+
+-- Whether a method takes the body of this request as it is, whatever it holds.
+local function taken_raw(method, path)
+  path = path:match("^[^?]*")
+  for _, raw in ipairs(RAW) do
+    if raw[1] == method and path:match(raw[2]) then return true end
+  end
+  return false
+end
+
+-- What is not JSON is refused by its name and not by its first letter. So are the types that a page of another origin
+-- may send without asking, with the password that a browser remembers.
+local function unfit(headers)
+  local kind = headers:get("content-type")
+  if kind == nil or headers:get("content-length") == "0" then return nil end
+  local name = kind:lower():match("^%s*([^;%s]*)")
+  if name == "application/json" or name:match("^application/[%w.-]+%+json$") then return nil end
+  return kind:sub(1, 100):gsub("[^%w/.+;= _-]", "?")
+end
+
 function envoy_on_request(handle)
   local headers = handle:headers()
-  local path = headers:get(":path")
-  for _, alias in ipairs(ALIASES) do
-    if path:sub(1, #alias[1]) == alias[1] then
-      headers:replace(":path", alias[2] .. path:sub(#alias[1] + 1))
+  local method, asked = headers:get(":method"), headers:get(":path")
+  local path = real_path(asked)
+  if path ~= asked then headers:replace(":path", path) end
+  if headers:get("authorization") == nil then
+    handle:streamInfo():dynamicMetadata():set("flowloom.edge", "anonymous", true)
+  end
+  local kind = WRITES[method] and unfit(headers)
+  if kind and not taken_raw(method, path) then
+    -- Flowable takes forms with a file and JSON at one path; here each is a method of its own.
+    local bare, query = path:match("^([^?]*)(.*)$")
+    local upload = bare .. ":upload" .. query
+    if kind:lower():find("multipart/form-data", 1, true) == 1 and taken_raw(method, upload) then
+      headers:replace(":path", upload)
       return
     end
+    handle:respond({[":status"] = "415"}, "expected content of type application/json, found '" .. kind .. "'")
   end
 end
 
@@ -86,6 +130,11 @@ function envoy_on_response(handle)
   local status = tonumber(headers:get(":status"))
   local metadata = handle:streamInfo():dynamicMetadata():get("flowloom.edge")
   local rpc = metadata ~= nil and metadata["rpc"] or ""
+  -- Envoy asks for a token only. Clients that send a password when they are asked for one must be asked for it, too.
+  local challenge = headers:get("www-authenticate")
+  if status == 401 and metadata ~= nil and metadata["anonymous"] and challenge ~= nil then
+    if challenge:find("Basic", 1, true) == nil then headers:add("www-authenticate", CHALLENGE) end
+  end
   -- Nothing is kept unless its method says so, and no error ever.
   if status >= 400 then
     headers:replace("cache-control", "no-store")
@@ -114,7 +163,7 @@ function envoy_on_response(handle)
   local told = headers:get("x-http-status")
   headers:remove("x-http-status")
   if status ~= 200 then return end
-  local success = told == "204" and told or SUCCESSES[rpc]
+  local success = (told == "204" or told == "200") and told or SUCCESSES[rpc]
   if success == nil then return end
   headers:replace(":status", success)
   if success == "204" then
@@ -137,10 +186,19 @@ def rest_script(contract: Contract, routed: Iterable[str], aliases: tuple[Alias,
     kept = {m.path: m.cache_control for m in contract.methods if m.service in served and m.cache_control}
     errors = {str(error.code): (str(error.http_status), error.name) for error in REST_ERRORS}
     phrases = {str(status): phrase for status, phrase in PHRASES.items()}
+    raw = ", ".join(
+        f"{{{_quoted(binding.verb)}, {_quoted(_pattern(binding.template))}}}"
+        for method in contract.methods
+        if method.service in served
+        for binding in method.bindings
+        if binding.body_is_http_body
+    )
     pairs = ", ".join(f"{{{_quoted(alias.prefix)}, {_quoted(alias.target)}}}" for alias in aliases)
     return "\n".join(
         (
             f"local ALIASES = {{{pairs}}}",
+            f"local RAW = {{{raw}}}",
+            f"local CHALLENGE = {_quoted(CHALLENGE)}",
             f"local KEPT = {_table({key: _quoted(value) for key, value in kept.items()})}",
             f"local SUCCESSES = {_table({key: _quoted(value) for key, value in successes.items()})}",
             "local ERRORS = "
@@ -153,6 +211,14 @@ def rest_script(contract: Contract, routed: Iterable[str], aliases: tuple[Alias,
 
 def _table(entries: Mapping[str, str]) -> str:
     return "{" + ", ".join(f"[{_quoted(key)}] = {value}" for key, value in entries.items()) + "}"
+
+
+def _pattern(template: str) -> str:
+    """A path's template as a pattern of Lua: a variable is one segment, or as many as its `**` says."""
+    parts = _VARIABLE.split(template)
+    names = [".+" if "**" in found else "[^/]+" for found in _VARIABLE.findall(template)]
+    plain = [_MAGIC.sub(r"%\g<0>", part) for part in parts]
+    return "^" + "".join(part + name for part, name in zip(plain, [*names, ""], strict=True)) + "$"
 
 
 def _quoted(text: str) -> str:

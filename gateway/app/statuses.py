@@ -79,6 +79,7 @@ EDGE_REPLIES: Final = tuple(
         (404, "NOT_FOUND", "unknown-path"),
         (408, "DEADLINE_EXCEEDED", "request-timeout"),
         (413, "RESOURCE_EXHAUSTED", "body-too-large"),
+        (415, "INVALID_ARGUMENT", "content-not-supported"),
         (429, "RESOURCE_EXHAUSTED", "too-many-requests"),
         (431, "RESOURCE_EXHAUSTED", "headers-too-large"),
         (500, "INTERNAL", "edge-failure"),

@@ -184,6 +184,7 @@ def _binding(rule: Any, method: MethodDescriptor) -> Binding:
         body=rule.body,
         response_body=rule.response_body,
         body_may_be_bare_scalar=body is not None and _may_be_bare_scalar(body),
+        body_is_http_body=_type_name(body) == "google.api.HttpBody",
         response_body_is_http_body=_type_name(answer) == "google.api.HttpBody",
     )
 

@@ -30,6 +30,7 @@ class Binding:
     body: str = ""
     response_body: str = ""
     body_may_be_bare_scalar: bool = False
+    body_is_http_body: bool = False
     response_body_is_http_body: bool = False
 
     @property

@@ -11,6 +11,9 @@ from gateway.model.policies import API_KEY_HEADER, API_TOKEN_PREFIX
 MAX_CREDENTIAL_BYTES: Final = 8192
 _DOTS_OF_A_JWT: Final = 2
 
+CHALLENGE: Final = 'Basic realm="flowloom", charset="UTF-8"'
+"""How a client is asked for a password."""
+
 
 class MalformedCredentials(Exception):
     """The header is neither HTTP Basic nor an API token; the text says what was expected, without what was found."""

@@ -7,7 +7,7 @@ from typing import Any, Final
 import grpc
 
 from gateway.app.exchanging import ExchangeCache
-from gateway.model.credentials import MalformedCredentials, read_credentials
+from gateway.model.credentials import CHALLENGE, MalformedCredentials, read_credentials
 from gateway.model.policies import API_KEY_HEADER
 from gateway.rpc.envoy_messages import OVERWRITE_IF_EXISTS_OR_ADD, EnvoyMessages
 from mesh.errors import DomainError, FailedPrecondition, PermissionDenied, ResourceExhausted, Unauthenticated
@@ -17,7 +17,6 @@ SERVICE: Final = "envoy.service.auth.v3.Authorization"
 _log: Final = logging.getLogger(__name__)
 
 _UNAVAILABLE: Final = (503, grpc.StatusCode.UNAVAILABLE)
-_CHALLENGE: Final = 'Basic realm="flowloom", charset="UTF-8"'
 
 
 class AuthorizationServicer:
@@ -43,7 +42,7 @@ class AuthorizationServicer:
         try:
             exchanged = await self._cache.token(read_credentials(_headers(request), _address(request)))
         except (MalformedCredentials, Unauthenticated) as refused:
-            return self._denied(401, grpc.StatusCode.UNAUTHENTICATED, str(refused), ("www-authenticate", _CHALLENGE))
+            return self._denied(401, grpc.StatusCode.UNAUTHENTICATED, str(refused), ("www-authenticate", CHALLENGE))
         except ResourceExhausted as too_often:
             code = grpc.StatusCode.RESOURCE_EXHAUSTED
             seconds = math.ceil(too_often.retry_after_seconds or self._retry_after_seconds)

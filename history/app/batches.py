@@ -57,12 +57,17 @@ class Loaded:
 
 @dataclass(slots=True)
 class Changes:
-    """What is to be written, all in one transaction. `moved`: instances by their new definition's id."""
+    """What is to be written, all in one transaction.
+
+    `moved`: instances by their new definition's id. `forgotten`: tasks that go with all that belongs to them, after
+    everything else is written.
+    """
 
     applied: dict[str, int] = field(default_factory=dict)
     instances: list[ProcessInstance] = field(default_factory=list)
     activities: list[Activity] = field(default_factory=list)
     tasks: list[Task] = field(default_factory=list)
+    forgotten: list[str] = field(default_factory=list)
     variables: list[Variable] = field(default_factory=list)
     removed_variables: list[str] = field(default_factory=list)
     links: list[IdentityLink] = field(default_factory=list)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Sequence
-from typing import Protocol
+from typing import Protocol, TypeGuard
 
 from history.app.batches import Loaded
 from history.app.redacting import redacted
 from history.app.searching import SearchWriter, entries_of
-from history.model.happenings import Told
+from history.model.happenings import Happening, TaskEnded, Told
 from history.model.search import SearchEntry
 
 
@@ -41,6 +41,13 @@ class Indexer:
             for entry in entries_of(told):
                 found[entry.owner_id, entry.field] = entry
         ids = {key for entry in found.values() for key in (entry.instance_id, entry.owner_id) if key}
-        gone = await self._gate.forgotten(sorted(ids))
+        forgotten = {e.task_id for command in batch for e in command.happenings if _forgets(e)}
+        gone = await self._gate.forgotten(sorted(ids)) | forgotten
         kept = [e for e in found.values() if e.instance_id not in gone and e.owner_id not in gone]
         await self._writer.write(kept)
+        if forgotten:
+            await self._writer.forget(sorted(forgotten))
+
+
+def _forgets(happening: Happening) -> TypeGuard[TaskEnded]:
+    return isinstance(happening, TaskEnded) and happening.forgotten

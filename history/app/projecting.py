@@ -49,6 +49,7 @@ class Projection:
         self._variables: dict[str, Variable | None] = {}
         self._links: dict[IdentityLink, bool] = {}
         self._moved: dict[str, str] = {}
+        self._forgotten: list[str] = []
         self._details: list[Detail] = []
         self._task_log: list[TaskLogEntry] = []
         self._comments: dict[str, Comment | None] = {}
@@ -91,6 +92,7 @@ class Projection:
             instances=instances,
             activities=activities,
             tasks=tasks,
+            forgotten=self._forgotten,
             variables=[found for found in self._variables.values() if found is not None],
             removed_variables=[key for key, found in self._variables.items() if found is None],
             links=[link for link, there in self._links.items() if there],
@@ -347,6 +349,8 @@ class Projection:
             self._counting.task_ended(task, e.at, canceled=e.canceled)
             if not e.canceled:
                 self._log(task, e.at, task_logging.COMPLETED, "")
+            if e.forgotten:
+                self._forgotten.append(task.id)
 
     # --- records ---
 

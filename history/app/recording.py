@@ -9,15 +9,26 @@ from history.app.batches import Changes, Loaded, Wanted, wanted
 from history.app.projecting import Projection
 from history.app.redacting import redacted
 from history.model.happenings import Told
+from mesh.errors import Unavailable
 
 Project: TypeAlias = Callable[[Loaded], Changes]
+
+
+class RebuildUnderWay(Unavailable):
+    """Nothing is recorded now but by the rebuild itself."""
+
+    def __init__(self) -> None:
+        super().__init__("rebuild-under-way", "expected history to record, found a rebuild under way")
 
 
 class RecordStore(Protocol):
     """Loads and writes records in one transaction, with a number of statements that does not depend on the batch."""
 
-    def transact(self, wants: Wanted, project: Project) -> Awaitable[None]:
-        """Lock and load what is wanted, write what `project` makes of it, commit. Raises Unavailable."""
+    def transact(self, wants: Wanted, project: Project, ticket: str) -> Awaitable[None]:
+        """Lock and load what is wanted, write what `project` makes of it, commit.
+
+        Raises Unavailable, above all RebuildUnderWay while there is a rebuild with another ticket.
+        """
         ...
 
 
@@ -30,8 +41,11 @@ class Recorder:
         self.skipped_commands = 0
         """Commands that came again."""
 
-    async def record(self, batch: Sequence[Told]) -> None:
-        """Record the batch; those of one root in the order of their sequence. Raises Unavailable."""
+    async def record(self, batch: Sequence[Told], ticket: str = "") -> None:
+        """Record the batch; those of one root in the order of their sequence.
+
+        `ticket`: of the rebuild that records; empty in everyday life. Raises Unavailable, RebuildUnderWay.
+        """
         applied = 0
 
         def project(loaded: Loaded) -> Changes:
@@ -44,6 +58,6 @@ class Recorder:
             applied = sum(projection.apply(command) for command in told)
             return projection.changes()
 
-        await self._store.transact(wanted(batch), project)
+        await self._store.transact(wanted(batch), project, ticket)
         self.applied_commands += applied
         self.skipped_commands += len(batch) - applied

@@ -258,6 +258,7 @@ def _task_ended(instance_id: str, at: datetime, e: pb.TaskEnded) -> told.Happeni
         canceled=e.canceled,
         reason=reason,
         completed_by=e.completed_by,
+        forgotten=e.history_deleted,
     )
 
 

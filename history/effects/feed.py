@@ -1,4 +1,4 @@
-"""The stream as history reads it: one subscription at a time, whose handler can be changed."""
+"""The stream as history reads it: as it comes, or all of it once more."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from typing import Final
 from history.effects.consumer import Consumer, Record
 from history.settings import HistorySettings
 from mesh.bus.ports import DeadLetters, EventBus, Position, Subscription
+from mesh.bus.retries import Retries
+from mesh.clock import Clock
 from mesh.errors import Unavailable
 
 LOOK_SECONDS: Final = 0.02
@@ -25,33 +27,42 @@ class StreamFeed:
         dead_letters: DeadLetters,
         settings: HistorySettings,
         applied_sequence: Callable[[], Awaitable[int]],
+        clock: Clock,
     ) -> None:
         """`applied_sequence` tells the highest sequence whose effects history has."""
         self._bus = bus
         self._dead_letters = dead_letters
         self._settings = settings
         self._applied_sequence = applied_sequence
+        self._clock = clock
         self._consumer: Consumer | None = None
         self._subscription: Subscription | None = None
 
-    async def read_with(self, record: Record, *, from_start: bool) -> None:
-        """End the present reading and begin another one. Raises Unavailable."""
-        await self.stop()
-        self._consumer = Consumer(record)
+    async def begin(self, take: Record) -> None:
+        """Begin to read in everyday life. Raises Unavailable."""
+        self._consumer = Consumer(take)
         self._subscription = await self._bus.subscribe(
             self._settings.topic,
             self._settings.group,
             self._consumer,
             self._dead_letters,
             self._settings.bus,
-            applied_sequence=0 if from_start else await self._applied_sequence(),
+            applied_sequence=await self._applied_sequence(),
         )
 
-    async def caught_up(self) -> None:
-        """Return once everything that is in the stream now was read and handled. Raises Unavailable."""
-        while (position := await self.position()).behind > 0:  # noqa: ASYNC110 - there is no event to wait for
-            await asyncio.sleep(LOOK_SECONDS)
-        await self.running.wait_until(position.seen_sequence)
+    async def read_all(self, take: Record) -> int:
+        """Read the stream from its beginning to its present end, beside everyday life. Raises Unavailable.
+
+        What cannot be taken is tried again and then parked, as in everyday life; returns when all is taken or parked.
+        """
+        settings = self._settings
+        retries = Retries(settings.group, Consumer(take), self._dead_letters, settings.bus, self._clock, asyncio.sleep)
+        await retries.load()
+        count = await self._bus.read_all(settings.topic, retries.handle, settings.bus.batch_messages)
+        while (due := retries.next_due()) is not None:
+            await asyncio.sleep(max(due - asyncio.get_running_loop().time(), 0.0))
+            await retries.retry_due()
+        return count
 
     async def stop(self) -> None:
         """Let the batch under way end, and take no more."""

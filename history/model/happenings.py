@@ -144,6 +144,7 @@ class TaskEnded(Happening, frozen=True, kw_only=True):
     canceled: bool
     reason: str
     completed_by: str
+    forgotten: bool = False
 
 
 class LinkAdded(Happening, frozen=True, kw_only=True):

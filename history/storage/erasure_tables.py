@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from sqlalchemy import Boolean, Column, Index, Table
+from sqlalchemy import Boolean, Column, Index, Integer, Table
 
 from history.storage.metadata import metadata
 from mesh.db.columns import OPTIONS, id_column, long_column, moment_column, number_column, text_column
@@ -77,6 +77,17 @@ rebuild: Final = Table(
     **OPTIONS,
 )
 """Rebuilds from the stream; at most one is under way."""
+
+rebuild_gate: Final = Table(
+    "rebuild_gate",
+    metadata,
+    Column("id", Integer(), primary_key=True, autoincrement=False, nullable=False),
+    id_column("ticket"),
+    moment_column("lease_until", optional=True),
+    **OPTIONS,
+)
+"""One row, which whoever records shares and a rebuild has alone. `ticket`: of the rebuild under way, by which its own
+recording is known; empty while there is none. Once its lease is over, another process may take the rebuild up."""
 
 rebuild_root: Final = Table(
     "rebuild_root",

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Final
 
 from history.app.batches import Loaded, Wanted
+from history.app.recording import RebuildUnderWay
 from history.app.redacting import Erased
 from history.model.ids import person_digest, tenant_digest
 from history.model.records import Variable
@@ -14,6 +15,7 @@ from mesh.db.statements import Result, Sql, Statement
 from mesh.db.types import moment_of_text
 from mesh.db.writer import Writer
 
+_GATE: Final = Sql("SELECT ticket FROM rebuild_gate WHERE id = 1 {for share}")
 _APPLIED: Final = Sql("SELECT root_id, sequence FROM applied_command WHERE root_id IN ?* {for update}")
 _VARIABLES: Final = Sql("SELECT id, created_at, revision FROM historic_variable WHERE id IN ?*")
 _ANY_ERASURE: Final = Sql("SELECT 1 FROM erased_person LIMIT 1")
@@ -21,8 +23,8 @@ _PEOPLE: Final = Sql("SELECT person, replacement, with_comments, erased_at FROM 
 _ERASED_VARIABLES: Final = Sql("SELECT variable_id, erased_at FROM erased_variable WHERE variable_id IN ?*")
 
 
-def load(writer: Writer, wants: Wanted) -> Loaded:
-    """Lock the roots, and load what is wanted."""
+def load(writer: Writer, wants: Wanted, ticket: str) -> Loaded:
+    """Lock the roots, and load what is wanted. Raises RebuildUnderWay if there is a rebuild with another ticket."""
     loaded = Loaded()
     packet: list[Statement] = []
     takers: list[Callable[[Result], None]] = []
@@ -32,6 +34,12 @@ def load(writer: Writer, wants: Wanted) -> Loaded:
         packet.append(statement)
         takers.append(take)
 
+    def pass_gate(found: Result) -> None:
+        if found.rows and found.rows[0][0] != ticket:
+            raise RebuildUnderWay
+
+    # Shared until the end of the transaction: a rebuild begins when whoever records has ended, and not in between.
+    ask(_GATE.of(), pass_gate)
     # Roots in one order in every process, so that two of them wait for each other and never in a circle.
     ask(_APPLIED.of(sorted(wants.roots)), lambda found: loaded.applied.update((row[0], row[1]) for row in found.rows))
     ask(_ANY_ERASURE.of(), lambda found: erasures.append(bool(found.rows)))

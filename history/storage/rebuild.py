@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import Any, Final
 
 from sqlalchemy import Connection, and_, func, or_, select
@@ -10,13 +11,17 @@ from sqlalchemy import Connection, and_, func, or_, select
 from history.model.rebuild import CHECKING, DONE, REFUSED, REPLAYING, Rebuild
 from history.storage import deletes, erasure_tables, schema, tables
 from history.storage.store import Store
-from mesh.clock import Clock
+from mesh.clock import Clock, SystemClock
 from mesh.db.database import Database
 from mesh.db.statements import COMMIT, Insert, Sql
-from mesh.db.types import text_of_moment
+from mesh.db.types import moment_of_text, text_of_moment
 from mesh.errors import FailedPrecondition
 from mesh.outbox import in_database
 
+_WALL: Final = SystemClock()
+"""For leases: processes have the clock on the wall in common, whatever time history is told that it is."""
+
+_THE_GATE: Final = 1
 FORGOTTEN_AT_ONCE: Final = 200
 """Instances, tasks and remarks that one transaction takes away again."""
 
@@ -32,6 +37,10 @@ _CLEAR: Final = (
     Sql("DELETE FROM historic_comment WHERE told = 1"),
 )
 _ENTER: Final = Sql("UPDATE rebuild SET state = ?, error = ?, ended_at = ? WHERE id = ?")
+_GATE: Final = Sql("SELECT ticket, lease_until FROM rebuild_gate WHERE id = 1 {for update}")
+_CLOSE: Final = Insert(erasure_tables.rebuild_gate, replace=True)
+_KEEP: Final = Sql("UPDATE rebuild_gate SET lease_until = ? WHERE id = 1 AND ticket = ?")
+_OPEN: Final = Sql("UPDATE rebuild_gate SET ticket = '', lease_until = NULL WHERE id = 1")
 _COUNT: Final = Sql("UPDATE rebuild SET messages = ? WHERE id = ?")
 _FORGOTTEN: Final = Sql(
     "SELECT id FROM forgotten WHERE id > ? AND reason IN ('deleted', 'archived', 'erased') ORDER BY id LIMIT 200"
@@ -41,14 +50,19 @@ _FORGOTTEN: Final = Sql(
 class RebuildRows:
     """The `RebuildStore` of a database."""
 
-    def __init__(self, store: Store, database: Database, clock: Clock, group: str) -> None:
+    def __init__(self, store: Store, database: Database, clock: Clock, group: str, lease_seconds: float) -> None:
+        """`lease_seconds`: how long a rebuild is its process's without a sign of life."""
         self._store = store
         self._database = database
         self._clock = clock
         self._group = group
+        self._lease = timedelta(seconds=lease_seconds)
 
-    async def begin(self, rebuild: Rebuild, request_id: str) -> Rebuild:
-        """Keep a rebuild that begins; with a known request, return its rebuild. Raises FailedPrecondition for two."""
+    async def begin(self, rebuild: Rebuild, request_id: str, ticket: str) -> Rebuild:
+        """Keep a rebuild that begins, and close the gate; with a known request, return its rebuild.
+
+        Raises FailedPrecondition for two.
+        """
 
         def run() -> str:
             writer = self._store.writer
@@ -56,14 +70,16 @@ class RebuildRows:
             if known:
                 writer.rollback()
                 return known
-            under_way = writer.run([_UNFINISHED.of()])[0].rows
+            _, found = writer.run([_GATE.of(), _UNFINISHED.of()])
+            under_way = found.rows
             if under_way:
                 message = f"expected no rebuild under way, found {under_way[0][0]}"
                 raise FailedPrecondition("rebuild-under-way", message, rebuild_id=under_way[0][0])
             started = text_of_moment(rebuild.started_at)
             row = (rebuild.id, rebuild.state, started, None, rebuild.requested_by, "", 0)
             remembered = [deletes.remember(request_id, self._clock, rebuild.id)] if request_id else []
-            writer.run([_CLEAR_ROOTS.of(), _PUT.of([row]), *remembered, COMMIT])
+            closed = _CLOSE.of([(_THE_GATE, ticket, self._lease_until())])
+            writer.run([_CLEAR_ROOTS.of(), _PUT.of([row]), closed, *remembered, COMMIT])
             return rebuild.id
 
         begun = await self._store.in_thread(run)
@@ -73,14 +89,50 @@ class RebuildRows:
         """One rebuild."""
         return await self._one(_rebuild.id == rebuild_id)
 
-    async def unfinished(self) -> Rebuild | None:
-        """The rebuild that is under way, or was when a process died."""
-        return await self._one(_rebuild.state.not_in((DONE, REFUSED)))
+    async def take_over(self, ticket: str) -> Rebuild | None:
+        """Take up the rebuild whose process has given no sign of life for a lease; None if there is no such one."""
 
-    async def enter(self, rebuild_id: str, state: str, error: str = "") -> None:
-        """Go to another state."""
-        ended = text_of_moment(self._clock.now()) if state in (DONE, REFUSED) else None
-        await self._write(_ENTER.of(state, error, ended, rebuild_id))
+        def run() -> str:
+            writer = self._store.writer
+            gate, unfinished = writer.run([_GATE.of(), _UNFINISHED.of()])
+            held = [row for row in gate.rows if row[0] and row[1] and moment_of_text(str(row[1])) > _WALL.now()]
+            if held or not unfinished.rows:
+                writer.rollback()
+                return ""
+            writer.run([_CLOSE.of([(_THE_GATE, ticket, self._lease_until())]), COMMIT])
+            found: str = unfinished.rows[0][0]
+            return found
+
+        # Mostly there is none, and to know that takes no lock.
+        if await self._one(_rebuild.state.not_in((DONE, REFUSED))) is None:
+            return None
+        taken = await self._store.in_thread(run)
+        return await self.get(taken) if taken else None
+
+    async def keep(self, ticket: str) -> bool:
+        """Give a sign of life; False if another process has taken over."""
+
+        def run() -> bool:
+            kept, _ = self._store.writer.run([_KEEP.of(self._lease_until(), ticket), COMMIT])
+            return bool(kept.affected)
+
+        return await self._store.in_thread(run)
+
+    async def enter(self, rebuild_id: str, state: str, ticket: str, error: str = "") -> bool:
+        """Go to another state, with the last one open the gate; False if another process has taken over."""
+
+        def run() -> bool:
+            writer = self._store.writer
+            gate = writer.run([_GATE.of()])[0].rows
+            if not gate or gate[0][0] != ticket:
+                writer.rollback()
+                return False
+            ends = state in (DONE, REFUSED)
+            ended = text_of_moment(self._clock.now()) if ends else None
+            writer.run([_ENTER.of(state, error, ended, rebuild_id), *([_OPEN.of()] if ends else []), COMMIT])
+            return True
+
+        return await self._store.in_thread(run)
 
     async def count(self, rebuild_id: str, messages: int) -> None:
         """Note how many messages were read."""
@@ -133,6 +185,9 @@ class RebuildRows:
         while last:
             begin = last
             last = await self._store.in_thread(lambda begin=begin: run(begin))  # type: ignore[misc]
+
+    def _lease_until(self) -> str:
+        return text_of_moment(_WALL.now() + self._lease)
 
     async def _write(self, statement: Any) -> None:
         await self._store.in_thread(lambda: self._store.writer.run([statement, COMMIT]))

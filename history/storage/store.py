@@ -45,12 +45,17 @@ class Store:
             self._open = self._database.writer()
         return self._open
 
-    async def transact(self, wants: Wanted, project: Project) -> None:
-        """Lock and load what is wanted, write what `project` makes of it, commit."""
+    async def transact(self, wants: Wanted, project: Project, ticket: str) -> None:
+        """See the port."""
 
         def run() -> None:
-            loaded = load(self.writer, wants)
-            self.writer.run([*statements(project(loaded), with_terms=self._with_terms), COMMIT])
+            changes = project(load(self.writer, wants, ticket))
+            packet = statements(changes, with_terms=self._with_terms)
+            if changes.forgotten:
+                # What belongs to them is found among all that was written, this batch included.
+                self.writer.run(packet)
+                packet = deletes.statements(deletes.collect(self.writer, (), changes.forgotten), self._clock)
+            self.writer.run([*packet, COMMIT])
 
         await self.in_thread(run)
 

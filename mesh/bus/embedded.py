@@ -104,6 +104,19 @@ class EmbeddedBus:
         found.start(lambda: self._groups.pop(group, None))
         return found
 
+    async def read_all(self, topic: str, handler: Handler, batch_messages: int) -> int:
+        """See `EventBus`. Who has a lower sequence and is not visible yet comes later, to the groups."""
+        self._check(topic)
+        end = await self._reader.last_sequence()
+        at = count = 0
+        while at < end:
+            batch = [found for found in await self._reader.read(at, batch_messages) if found.sequence <= end]
+            if not batch:
+                break
+            await handler(batch)
+            at, count = batch[-1].sequence, count + len(batch)
+        return count
+
     @property
     def desk(self) -> DeadLetterDesk:
         """The dead letters of the groups that are subscribed here."""

@@ -52,19 +52,16 @@ class EmbeddedTopics:
         applied_sequence: int | None = None,
     ) -> Subscription:
         """Start to deliver; see `EventBus`. Raises InvalidArgument for another topic, ValueError for a busy group."""
-        bus = self._derived.get(topic) or self._open_topic(topic)
-        if bus is not None:
-            self._derived[topic] = bus
-        if bus is None and topic != self._main.topic:
-            known = ", ".join((self._main.topic, *self._derived))
-            raise InvalidArgument("unknown-topic", f"expected one of the topics {known}, found {topic}", topic=topic)
+        bus = self._of(topic)
         if self._groups.setdefault(group, topic) != topic:
             raise ValueError(f"expected the group {group} to read one topic, found {self._groups[group]} and {topic}")
-        if bus is not None:
+        if bus is not self._main:
             await self._begin()
-        return await (bus or self._main).subscribe(
-            topic, group, handler, dead_letters, settings, applied_sequence=applied_sequence
-        )
+        return await bus.subscribe(topic, group, handler, dead_letters, settings, applied_sequence=applied_sequence)
+
+    async def read_all(self, topic: str, handler: Handler, batch_messages: int) -> int:
+        """See `EventBus`."""
+        return await self._of(topic).read_all(topic, handler, batch_messages)
 
     def wake(self) -> None:
         """Say that something was committed. Cheap; from any thread."""
@@ -78,6 +75,17 @@ class EmbeddedTopics:
     async def stop(self) -> None:
         """Stop every subscription."""
         await asyncio.gather(*(bus.stop() for bus in self._all()))
+
+    def _of(self, topic: str) -> EmbeddedBus:
+        """Return the bus of a topic. Raises InvalidArgument for one that never comes into being."""
+        if topic == self._main.topic:
+            return self._main
+        bus = self._derived.get(topic) or self._open_topic(topic)
+        if bus is None:
+            known = ", ".join((self._main.topic, *self._derived))
+            raise InvalidArgument("unknown-topic", f"expected one of the topics {known}, found {topic}", topic=topic)
+        self._derived[topic] = bus
+        return bus
 
     def _all(self) -> list[EmbeddedBus]:
         return [self._main, *self._derived.values()]

@@ -29,6 +29,7 @@ from mesh.bus.kafka_letters import DISCARD, LetterLog, Request, ToldLetters
 from mesh.bus.kafka_reader import Reader
 from mesh.bus.kafka_records import record_of
 from mesh.bus.kafka_sender import Sender, client_config
+from mesh.bus.kafka_whole import WholeTopic
 from mesh.bus.message import Message
 from mesh.bus.metrics import ConsumerMetrics
 from mesh.bus.ports import DeadLetterDesk, DeadLetters, GroupSettings, Handler, Subscription
@@ -126,6 +127,12 @@ class KafkaBus:
         self._letters.follow(self._asked.set)
         self._tasks.append(asyncio.create_task(self._start(found), name=f"bus group {group} starts"))
         return found
+
+    async def read_all(self, topic: str, handler: Handler, batch_messages: int) -> int:
+        """See `EventBus`: all partitions side by side."""
+        self._check(topic)
+        await self._until_ready()
+        return await WholeTopic(self._settings, topic, handler, batch_messages).read()
 
     async def stop(self) -> None:
         """Leave every group, give up what is being sent."""

@@ -250,6 +250,14 @@ class EventBus(Protocol):
         """
         ...
 
+    async def read_all(self, topic: str, handler: Handler, batch_messages: int) -> int:
+        """Have the handler take a topic outside any group: from its beginning to the end that it has now.
+
+        The messages of one key come in their order; returns how many there were. Nobody's offset moves. Raises
+        InvalidArgument for another topic, Unavailable if the source does not answer, and what the handler raises.
+        """
+        ...
+
     async def stop(self) -> None:
         """Stop every subscription."""
         ...

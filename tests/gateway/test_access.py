@@ -57,8 +57,15 @@ async def test_without_credentials_nothing_is_reached(edge: GuardedEdge) -> None
     assert answer.status_code == 401
     assert answer.json()["code"] == "UNAUTHENTICATED"
     assert answer.json()["reason"] == "not-authenticated"
-    assert "bearer" in answer.headers["www-authenticate"].lower()
+    assert [found.split()[0] for found in answer.headers.get_list("www-authenticate")] == ["Bearer", "Basic"]
     assert len(edge.server.seen) == before
+
+
+async def test_who_came_with_a_token_is_not_asked_for_a_password(edge: GuardedEdge) -> None:
+    answer = await get(edge, bearer("no.good.token"))
+
+    assert answer.status_code == 401
+    assert [found.split()[0] for found in answer.headers.get_list("www-authenticate")] == ["Bearer"]
 
 
 @pytest.mark.parametrize(

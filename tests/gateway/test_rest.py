@@ -181,6 +181,47 @@ async def test_a_multipart_upload_arrives_as_it_was_sent(edge: Edge) -> None:
     assert answer.json()["amount"] > len(file)
 
 
+@pytest.mark.parametrize(
+    "kind", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "application/jsonp"]
+)
+async def test_a_body_that_is_not_json_is_415_in_json(edge: Edge, kind: str) -> None:
+    body = b'{"id": "8", "name": "new"}'
+
+    answer = await edge.client.post("/process-api/items", content=body, headers={"content-type": kind})
+
+    assert answer.status_code == 415
+    assert answer.json() == {
+        "message": "Content is not supported",
+        "exception": f"expected content of type application/json, found '{kind}'",
+        "code": "INVALID_ARGUMENT",
+        "reason": "content-not-supported",
+    }
+
+
+@pytest.mark.parametrize(
+    "kind", ["application/json", "Application/JSON; charset=UTF-8", "application/merge-patch+json"]
+)
+async def test_json_is_read_under_all_of_its_names(edge: Edge, kind: str) -> None:
+    body = b'{"id": "8", "name": "new"}'
+
+    answer = await edge.client.post("/process-api/items", content=body, headers={"content-type": kind})
+
+    assert answer.status_code == 201
+
+
+async def test_a_type_that_breaks_out_of_its_quotes_breaks_nothing(edge: Edge) -> None:
+    answer = await edge.client.put("/process-api/items/9", content=b"{}", headers={"content-type": 'a","code":"OK'})
+
+    assert answer.status_code == 415
+    assert answer.json()["exception"].endswith("found 'a???code???OK'")
+
+
+async def test_without_a_body_its_type_does_not_matter(edge: Edge) -> None:
+    answer = await edge.client.post("/process-api/items", content=b"", headers={"content-type": "text/plain"})
+
+    assert answer.status_code == 201
+
+
 async def test_megabytes_pass_in_both_directions_within_the_default_limits(tmp_path: Path) -> None:
     big = b"x" * (8 * 1024 * 1024)
 

@@ -11,12 +11,15 @@ import pytest
 from flowloom.history.v1 import archive_service_pb2 as archive_pb
 from flowloom.history.v1 import erasure_service_pb2 as erasure_pb
 from flowloom.history.v1 import history_service_pb2 as history_pb
+from flowloom.history.v1 import rebuild_service_pb2 as rebuild_pb
 from flowloom.history.v1 import search_service_pb2 as pb
 
+from engine.kernel import events as ev
 from history.effects.opensearch import OpenSearchIndex
 from history.model.search import NAME, SearchEntry
 from history.settings import ArchiveSettings, SearchSettings
 from mesh.testing.opensearch import OpenSearchNode, opensearch_is_installed, running_opensearch
+from tests.engine.kernel.harness import BEGINNING
 from tests.history.lives import LATER, live
 from tests.history.worlds import Running, World
 
@@ -64,6 +67,29 @@ def _refresh(settings: dict[str, Any]) -> None:
 async def _found(history: Running, text: str, **more: Any) -> list[tuple[str, str]]:
     answer = await history.search.SearchHistory(pb.SearchHistoryRequest(text=text, size=100, **more))
     return sorted((one.process_instance_id, one.field) for one in answer.data)
+
+
+async def test_a_rebuild_fills_the_search_engine_again(world: World, node: OpenSearchNode, tmp_path: Path) -> None:
+    roots = live(world)
+    settings = _settings(node, tmp_path)
+    history = await _started(world, settings)
+    before = await _found(history, "case")
+    url = f"{settings['search'].url}/{settings['search'].index}"
+    async with httpx.AsyncClient(timeout=SECONDS) as client:
+        (await client.delete(url)).raise_for_status()
+    with pytest.raises(grpc.aio.AioRpcError, match="found none"):
+        await _found(history, "case")
+
+    begun = await history.rebuilds.StartRebuild(rebuild_pb.StartRebuildRequest())
+    async with asyncio.timeout(SECONDS):
+        request = rebuild_pb.GetRebuildRequest(rebuild_id=begun.id)
+        while not (found := await history.rebuilds.GetRebuild(request)).HasField("end_time"):  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+    _refresh(settings)
+
+    assert found.state == "done", found.error
+    assert await _found(history, "case") == before
+    assert len(before) == len(roots)
 
 
 async def test_the_search_engine_finds_what_the_database_finds(
@@ -147,6 +173,21 @@ async def test_deleted_archived_and_erased_texts_are_found_no_more_and_restored_
     assert await _found(history, "kermit") == []
     assert await _found(history, "case") == sorted([(roots[0], "name"), (roots[2], "name")])
     await world.close()
+
+
+async def test_a_task_that_was_deleted_with_its_history_is_found_no_more(
+    world: World, node: OpenSearchNode, tmp_path: Path
+) -> None:
+    settings = _settings(node, tmp_path)
+    task: dict[str, Any] = {"instance_id": "", "task_id": "t", "execution_id": "", "element_id": "", "at": BEGINNING}
+    world.engine.tell("t", [ev.TaskCreated(**task, name="Buy zeppelins")])
+    history = await _started(world, settings)
+    assert len(await _found(history, "zeppelins")) == 1
+
+    world.engine.tell("t", [ev.TaskEnded(**task, canceled=True, forget=True)])
+    await _caught_up(history, settings)
+
+    assert await _found(history, "zeppelins") == []
 
 
 async def test_an_older_text_never_takes_the_place_of_a_newer_one(node: OpenSearchNode, tmp_path: Path) -> None:

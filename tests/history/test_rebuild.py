@@ -20,6 +20,7 @@ from tests.history.worlds import Running, World
 
 SECONDS = 60.0
 OWN = ("rebuild", "rebuild_root", "answered_request")
+SOON = {"rebuild_lease_seconds": 0.5}
 """Tables in which a rebuild leaves its own traces."""
 
 
@@ -137,6 +138,7 @@ async def test_a_rebuild_that_a_crash_ended_is_taken_up_or_given_up_at_the_next_
     await asyncio.to_thread(crash)
     history = await world.start(clock=LATER)
     await _ended(history, "r", "done" if state == "replaying" else "refused")
+    assert await world.contents(*OWN, "rebuild_gate") == {k: v for k, v in before.items() if k != "rebuild_gate"}
     await history.caught_up()
 
     assert await world.contents(*OWN) == before

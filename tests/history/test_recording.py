@@ -342,6 +342,31 @@ async def test_the_size_of_batches_changes_nothing_of_what_is_kept(world: World,
         assert [row.activity_id for row in await history.activities(tree.root_id)] == ["s", "review", "file", "e"]
 
 
+async def test_of_a_task_that_was_deleted_with_its_history_nothing_is_kept(world: World) -> None:
+    def task(task_id: str) -> dict[str, Any]:
+        return {"instance_id": "", "task_id": task_id, "execution_id": "", "element_id": "", "at": BEGINNING}
+
+    for task_id in ("gone", "kept"):
+        link = ev.IdentityLinkAdded(
+            instance_id="", link_id=f"l-{task_id}", kind="candidate", at=BEGINNING, task_id=task_id, user_id="piggy"
+        )
+        own = ev.VariableSet(
+            instance_id="", scope_id=task_id, name="a", type="integer", value=1, created=True, at=BEGINNING, leaf=True
+        )
+        world.engine.tell(task_id, [ev.TaskCreated(**task(task_id), name="Buy paper"), own, link])
+    world.engine.tell("kept", [ev.TaskEnded(**task("kept"), canceled=True, reason="not needed")])
+    history = await world.start()
+    await history.caught_up()
+    assert len(await history.variables()) == 2
+    world.engine.tell("gone", [ev.TaskEnded(**task("gone"), canceled=True, forget=True)])
+
+    await history.caught_up()
+
+    assert [(found.id, found.delete_reason) for found in await history.tasks()] == [("kept", "not needed")]
+    assert [found.task_id for found in await history.variables()] == ["kept"]
+    assert [found.id for found in await history.tasks(task_involved_user="piggy")] == ["kept"]
+
+
 async def test_a_standalone_task_is_kept_without_a_process_instance(world: World) -> None:
     task: dict[str, Any] = {"instance_id": "", "task_id": "t", "execution_id": ""}
     done = datetime(2026, 1, 1, 12, 1, tzinfo=UTC)

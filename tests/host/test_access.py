@@ -95,6 +95,16 @@ async def test_a_group_brings_its_privileges_and_its_tasks(mesh: Mesh) -> None:
     assert [each.id for each in by_admin.data] == [task.id]
 
 
+@pytest.mark.parametrize("user_id", ["x" * 300, "line\nbreak"])
+async def test_of_an_id_that_no_user_can_have_there_is_nothing_to_do(mesh: Mesh, user_id: str) -> None:
+    admin = await mesh.log_in()
+
+    for wanted in (ts.ListTasksRequest(candidate_user=user_id), ts.ListTasksRequest(candidate_or_assigned=user_id)):
+        assert list((await admin.tasks.ListTasks(wanted)).data) == []
+    startable = rp.ListProcessDefinitionsRequest(startable_by_user=user_id)
+    assert list((await RepositoryServiceStub(admin.channel).ListProcessDefinitions(startable)).data) == []
+
+
 async def test_logging_out_and_disabling_end_a_session_on_the_next_call(mesh: Mesh) -> None:
     admin = await mesh.log_in()
     password = await admin.make_user("kermit", "engine.task.read")

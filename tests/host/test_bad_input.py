@@ -199,3 +199,22 @@ def test_a_migration_to_an_unknown_definition_is_not_found(rest: httpx.Client) -
 @pytest.mark.parametrize("query", ["sort=banana", "order=sideways", "size=-1", "pageToken=zzz", "bogus=1"])
 def test_a_list_that_is_asked_for_wrongly_is_refused(rest: httpx.Client, query: str) -> None:
     assert rest.get(f"{API}/runtime/tasks?{query}").status_code == 400
+
+
+@pytest.mark.parametrize("owner", ["process-instances", "executions", "tasks"])
+def test_a_form_with_a_file_is_a_binary_variable_at_the_path_of_json(rest: httpx.Client, owner: str) -> None:
+    instance_id = start(rest, "work").json()["id"]
+    (task,) = rest.get(f"{API}/runtime/tasks", params={"processInstanceId": instance_id}).json()["data"]
+    owner_id = {"process-instances": instance_id, "executions": task["executionId"], "tasks": task["id"]}[owner]
+    variables = f"{API}/runtime/{owner}/{owner_id}/variables"
+
+    made = rest.post(variables, files={"file": ("a.bin", b"\x00\x01")}, data={"name": "scan", "type": "binary"})
+    again = rest.post(variables, files={"file": ("a.bin", b"\x00\x01")}, data={"name": "scan"})
+    changed = rest.put(f"{variables}/scan", files={"file": ("a.bin", b"\x02")}, data={"name": "scan"})
+    as_json = rest.post(variables, json=[{"name": "plain", "value": 1}])
+
+    assert (made.status_code, made.json()["valueUrl"]) == (201, f"{variables}/scan/data")
+    refused(again, 409, "variable-exists")
+    assert (changed.status_code, changed.json()["type"]) == (200, "binary")
+    assert rest.get(f"{variables}/scan/data").content == b"\x02"
+    assert (as_json.status_code, as_json.json()[0]["value"]) == (201, 1)

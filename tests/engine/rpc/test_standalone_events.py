@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import itertools
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from flowloom.engine.v1 import task_service_pb2 as ts
 from flowloom.events.v1 import events_pb2
 
+from engine.effects.events import encode_events
+from engine.kernel.state import Task
 from engine.storage import tables
-from tests.engine.rpc.world import Mesh, refusing, variables
+from engine.storage.small_writes import SmallWrites
+from engine.storage.standalone_tasks import StandaloneTaskRows
+from mesh.clock import ManualClock
+from mesh.ids import IdSource
+from tests.engine.rpc.world import START, Mesh, refusing, variables
 
 
 def told(mesh: Mesh) -> list[tuple[str, str, Any]]:
@@ -42,6 +50,41 @@ async def test_a_standalone_task_is_told_from_its_creation_to_its_end(mesh: Mesh
     )
     assert (ended, end.task_id, end.canceled, end.completed_by) == ("task_ended", task.id, False, "kermit")
     assert {root for root, _, _ in told(mesh)} == {task.id}
+
+
+async def test_a_deletion_is_told_with_its_reason_and_whether_the_history_goes_too(mesh: Mesh) -> None:
+    parent = await mesh.tasks.CreateTask(ts.CreateTaskRequest(name="parent"))
+    child = await mesh.tasks.CreateTask(ts.CreateTaskRequest(name="child", parent_task_id=parent.id))
+    plain = await mesh.tasks.CreateTask(ts.CreateTaskRequest(name="plain"))
+
+    await mesh.tasks.DeleteTask(ts.DeleteTaskRequest(task_id=plain.id, delete_reason="not needed"))
+    await mesh.tasks.DeleteTask(ts.DeleteTaskRequest(task_id=parent.id, cascade_history=True))
+
+    ended = {event.task_id: event for _, kind, event in told(mesh) if kind == "task_ended"}
+    assert {key: (event.reason, event.history_deleted) for key, event in ended.items()} == {
+        plain.id: ("not needed", False),
+        parent.id: ("deleted", True),
+        child.id: ("deleted", True),
+    }
+
+
+def test_a_task_was_created_at_one_moment_in_its_row_and_in_what_is_told(mesh: Mesh) -> None:
+    seconds = itertools.count()
+
+    def walking() -> datetime:
+        return START + timedelta(seconds=next(seconds))
+
+    rows = StandaloneTaskRows(SmallWrites(mesh.database, ManualClock(START)), IdSource(), walking, encode_events)
+    blank = Task(id="", instance_id="", execution_id="", element_id="", name="x", created_at=START)
+
+    task_id = rows.create(blank)["task_id"]
+
+    with mesh.database.engine.connect() as connection:
+        (created,) = connection.execute(tables.task.select()).all()
+        (told_of,) = connection.execute(tables.outbox.select()).all()
+    assert created.id == task_id
+    occurred = events_pb2.CommandEvents.FromString(told_of.events).occurred_at
+    assert occurred.ToDatetime(tzinfo=UTC) == created.created_at
 
 
 async def test_variables_and_links_of_a_standalone_task_are_told_as_the_task_s(mesh: Mesh) -> None:

@@ -347,6 +347,11 @@ async def test_events_tell_of_remarks_and_links(mesh: Mesh) -> None:
         ("AddComment", ["hm"], ""),
         ("AddUserLink", ["gonzo", "candidate"], "kermit"),
     ]
+    for event in found:
+        assert await mesh.tasks.GetTaskEvent(pb.GetTaskEventRequest(task_id=task.id, event_id=event.id)) == event
+    for task_id, event_id in ((task.id, "x"), ("x", found[0].id)):
+        with refusing("NOT_FOUND"):
+            await mesh.tasks.GetTaskEvent(pb.GetTaskEventRequest(task_id=task_id, event_id=event_id))
 
 
 async def test_remarks_on_an_unknown_task_are_not_found(mesh: Mesh) -> None:

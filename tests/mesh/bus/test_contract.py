@@ -313,6 +313,72 @@ async def test_a_consumer_that_lost_its_effects_gets_them_again(world: World) ->
     assert after.ids[-2:] == ["a-2", "a-3"]  # a broker may begin further back
 
 
+async def test_a_topic_is_read_whole_beside_its_groups_and_moves_nobodys_offset(world: World) -> None:
+    bus = world.process()
+    in_group, whole = Collector(), Collector()
+    await bus.publish([*numbered("a", 4), *numbered("b", 3)])
+    first = await bus.subscribe(TOPIC, "history", in_group, MemoryDeadLetters(), QUICK)
+    await in_group.until(7)
+
+    counts = [await bus.read_all(TOPIC, whole, 2), await bus.read_all(TOPIC, whole, 200)]
+    await bus.publish([message("a", "a-5")])
+    await in_group.until(8)
+    await first.stop()
+    again = Collector()
+    await bus.subscribe(TOPIC, "history", again, MemoryDeadLetters(), QUICK)
+    await bus.publish([message("a", "a-6")])
+    await again.until(1)
+    await bus.stop()
+
+    assert counts == [7, 7]
+    assert whole.of_key("a") == [f"a-{n}" for n in range(1, 5)] * 2
+    assert whole.of_key("b") == [f"b-{n}" for n in range(1, 4)] * 2
+    assert max(len(batch) for batch in whole.batches[:4]) <= 2
+    assert (len(in_group.ids), again.ids) == (8, ["a-6"])
+
+
+async def test_reading_an_empty_topic_whole_gives_nothing(world: World) -> None:
+    bus = world.process()
+    seen = Collector()
+
+    assert await bus.read_all(TOPIC, seen, 10) == 0
+
+    await bus.stop()
+    assert seen.batches == []
+
+
+async def test_what_a_whole_reading_cannot_handle_is_told_and_ends_it(world: World) -> None:
+    bus = world.process()
+    await bus.publish(numbered("a", 3))
+
+    async def fail(_: Sequence[Message]) -> None:
+        raise KeyError("no such thing")
+
+    with pytest.raises(KeyError, match="no such thing"):
+        await bus.read_all(TOPIC, fail, 2)
+    with pytest.raises(InvalidArgument):
+        await bus.read_all("flowable.unknown", fail, 2)
+    await bus.stop()
+
+
+async def test_a_whole_reading_can_be_given_up(world: World) -> None:
+    bus = world.process()
+    await bus.publish(numbered("a", 3))
+    begun = asyncio.Event()
+
+    async def linger(_: Sequence[Message]) -> None:
+        begun.set()
+        await asyncio.Event().wait()
+
+    reading = asyncio.create_task(bus.read_all(TOPIC, linger, 1))
+    async with asyncio.timeout(SECONDS):
+        await begun.wait()
+        reading.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await reading
+    await bus.stop()
+
+
 async def test_another_topic_is_refused(world: World) -> None:
     bus = world.process()
 

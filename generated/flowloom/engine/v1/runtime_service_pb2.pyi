@@ -7,6 +7,7 @@ from collections import abc as _abc
 from flowloom.engine.v1 import execution_pb2 as _execution_pb2
 from flowloom.engine.v1 import process_instance_pb2 as _process_instance_pb2
 from flowloom.engine.v1 import variable_pb2 as _variable_pb2
+from google.api import httpbody_pb2 as _httpbody_pb2
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf import struct_pb2 as _struct_pb2
@@ -1422,6 +1423,42 @@ class GetProcessInstanceVariableDataRequest(_message.Message):
 Global___GetProcessInstanceVariableDataRequest: _TypeAlias = GetProcessInstanceVariableDataRequest  # noqa: Y015
 
 @_typing.final
+class UploadProcessInstanceVariableRequest(_message.Message):
+    """Request of UploadProcessInstanceVariable."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROCESS_INSTANCE_ID_FIELD_NUMBER: _builtins.int
+    VARIABLE_NAME_FIELD_NUMBER: _builtins.int
+    FILE_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    process_instance_id: _builtins.str
+    variable_name: _builtins.str
+    """Absent: the one that the form names is created."""
+    request_id: _builtins.str
+    @_builtins.property
+    def file(self) -> _httpbody_pb2.HttpBody:
+        """multipart/form-data, not parsed by the edge."""
+
+    def __init__(
+        self,
+        *,
+        process_instance_id: _builtins.str = ...,
+        variable_name: _builtins.str | None = ...,
+        file: _httpbody_pb2.HttpBody | None = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_variable_name", b"_variable_name", "file", b"file", "variable_name", b"variable_name"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_variable_name", b"_variable_name", "file", b"file", "process_instance_id", b"process_instance_id", "request_id", b"request_id", "variable_name", b"variable_name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__variable_name: _TypeAlias = _typing.Literal["variable_name"]  # noqa: Y015
+    _WhichOneofArgType__variable_name: _TypeAlias = _typing.Literal["_variable_name", b"_variable_name"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__variable_name) -> _WhichOneofReturnType__variable_name | None: ...
+
+Global___UploadProcessInstanceVariableRequest: _TypeAlias = UploadProcessInstanceVariableRequest  # noqa: Y015
+
+@_typing.final
 class ListProcessInstanceIdentityLinksRequest(_message.Message):
     """Request of ListProcessInstanceIdentityLinks."""
 
@@ -2157,6 +2194,42 @@ class GetExecutionVariableDataRequest(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__scope) -> _WhichOneofReturnType__scope | None: ...
 
 Global___GetExecutionVariableDataRequest: _TypeAlias = GetExecutionVariableDataRequest  # noqa: Y015
+
+@_typing.final
+class UploadExecutionVariableRequest(_message.Message):
+    """Request of UploadExecutionVariable."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EXECUTION_ID_FIELD_NUMBER: _builtins.int
+    VARIABLE_NAME_FIELD_NUMBER: _builtins.int
+    FILE_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    execution_id: _builtins.str
+    variable_name: _builtins.str
+    """Absent: the one that the form names is created."""
+    request_id: _builtins.str
+    @_builtins.property
+    def file(self) -> _httpbody_pb2.HttpBody:
+        """multipart/form-data, not parsed by the edge."""
+
+    def __init__(
+        self,
+        *,
+        execution_id: _builtins.str = ...,
+        variable_name: _builtins.str | None = ...,
+        file: _httpbody_pb2.HttpBody | None = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_variable_name", b"_variable_name", "file", b"file", "variable_name", b"variable_name"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_variable_name", b"_variable_name", "execution_id", b"execution_id", "file", b"file", "request_id", b"request_id", "variable_name", b"variable_name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__variable_name: _TypeAlias = _typing.Literal["variable_name"]  # noqa: Y015
+    _WhichOneofArgType__variable_name: _TypeAlias = _typing.Literal["_variable_name", b"_variable_name"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__variable_name) -> _WhichOneofReturnType__variable_name | None: ...
+
+Global___UploadExecutionVariableRequest: _TypeAlias = UploadExecutionVariableRequest  # noqa: Y015
 
 @_typing.final
 class ListActivityInstancesRequest(_message.Message):

@@ -139,6 +139,11 @@ class RuntimeServiceStub:
                 request_serializer=flowloom_dot_engine_dot_v1_dot_runtime__service__pb2.GetProcessInstanceVariableDataRequest.SerializeToString,
                 response_deserializer=google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
                 _registered_method=True)
+        self.UploadProcessInstanceVariable = channel.unary_unary(
+                '/flowloom.engine.v1.RuntimeService/UploadProcessInstanceVariable',
+                request_serializer=flowloom_dot_engine_dot_v1_dot_runtime__service__pb2.UploadProcessInstanceVariableRequest.SerializeToString,
+                response_deserializer=flowloom_dot_engine_dot_v1_dot_variable__pb2.Variable.FromString,
+                _registered_method=True)
         self.ListProcessInstanceIdentityLinks = channel.unary_stream(
                 '/flowloom.engine.v1.RuntimeService/ListProcessInstanceIdentityLinks',
                 request_serializer=flowloom_dot_engine_dot_v1_dot_runtime__service__pb2.ListProcessInstanceIdentityLinksRequest.SerializeToString,
@@ -223,6 +228,11 @@ class RuntimeServiceStub:
                 '/flowloom.engine.v1.RuntimeService/GetExecutionVariableData',
                 request_serializer=flowloom_dot_engine_dot_v1_dot_runtime__service__pb2.GetExecutionVariableDataRequest.SerializeToString,
                 response_deserializer=google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
+                _registered_method=True)
+        self.UploadExecutionVariable = channel.unary_unary(
+                '/flowloom.engine.v1.RuntimeService/UploadExecutionVariable',
+                request_serializer=flowloom_dot_engine_dot_v1_dot_runtime__service__pb2.UploadExecutionVariableRequest.SerializeToString,
+                response_deserializer=flowloom_dot_engine_dot_v1_dot_variable__pb2.Variable.FromString,
                 _registered_method=True)
         self.ListActivityInstances = channel.unary_unary(
                 '/flowloom.engine.v1.RuntimeService/ListActivityInstances',
@@ -423,6 +433,16 @@ class RuntimeServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def UploadProcessInstanceVariable(self, request, context):
+        """Creates or, with variable_name, changes a binary variable out of multipart/form-data: one file, the fields name, type
+        (binary) and scope. Over REST also at the paths without :upload, as in Flowable; a change answers 200.
+        NOT_FOUND: no such instance, or no variable to change. ALREADY_EXISTS: the one to create is there.
+        INVALID_ARGUMENT: no multipart body, not exactly one file, no name or two different ones, another type or scope.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListProcessInstanceIdentityLinks(self, request, context):
         """Who has to do with an instance. NOT_FOUND: no such instance.
         """
@@ -546,6 +566,16 @@ class RuntimeServiceServicer:
 
     def GetExecutionVariableData(self, request, context):
         """The bytes of a binary variable. NOT_FOUND: no such execution or variable, or it is not binary.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UploadExecutionVariable(self, request, context):
+        """Creates or, with variable_name, changes a binary variable out of multipart/form-data: one file, the fields name, type
+        (binary) and scope. Over REST also at the paths without :upload, as in Flowable; a change answers 200.
+        NOT_FOUND: no such execution, or no variable to change. ALREADY_EXISTS: the one to create is there.
+        INVALID_ARGUMENT: no multipart body, not exactly one file, no name or two different ones, another type or scope.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -710,6 +740,11 @@ def add_RuntimeServiceServicer_to_server(servicer, server):
                     request_deserializer=flowloom_dot_engine_dot_v1_dot_runtime__service__pb2.GetProcessInstanceVariableDataRequest.FromString,
                     response_serializer=google_dot_api_dot_httpbody__pb2.HttpBody.SerializeToString,
             ),
+            'UploadProcessInstanceVariable': grpc.unary_unary_rpc_method_handler(
+                    servicer.UploadProcessInstanceVariable,
+                    request_deserializer=flowloom_dot_engine_dot_v1_dot_runtime__service__pb2.UploadProcessInstanceVariableRequest.FromString,
+                    response_serializer=flowloom_dot_engine_dot_v1_dot_variable__pb2.Variable.SerializeToString,
+            ),
             'ListProcessInstanceIdentityLinks': grpc.unary_stream_rpc_method_handler(
                     servicer.ListProcessInstanceIdentityLinks,
                     request_deserializer=flowloom_dot_engine_dot_v1_dot_runtime__service__pb2.ListProcessInstanceIdentityLinksRequest.FromString,
@@ -794,6 +829,11 @@ def add_RuntimeServiceServicer_to_server(servicer, server):
                     servicer.GetExecutionVariableData,
                     request_deserializer=flowloom_dot_engine_dot_v1_dot_runtime__service__pb2.GetExecutionVariableDataRequest.FromString,
                     response_serializer=google_dot_api_dot_httpbody__pb2.HttpBody.SerializeToString,
+            ),
+            'UploadExecutionVariable': grpc.unary_unary_rpc_method_handler(
+                    servicer.UploadExecutionVariable,
+                    request_deserializer=flowloom_dot_engine_dot_v1_dot_runtime__service__pb2.UploadExecutionVariableRequest.FromString,
+                    response_serializer=flowloom_dot_engine_dot_v1_dot_variable__pb2.Variable.SerializeToString,
             ),
             'ListActivityInstances': grpc.unary_unary_rpc_method_handler(
                     servicer.ListActivityInstances,
@@ -1359,6 +1399,33 @@ class RuntimeService:
             _registered_method=True)
 
     @staticmethod
+    def UploadProcessInstanceVariable(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/flowloom.engine.v1.RuntimeService/UploadProcessInstanceVariable',
+            flowloom_dot_engine_dot_v1_dot_runtime__service__pb2.UploadProcessInstanceVariableRequest.SerializeToString,
+            flowloom_dot_engine_dot_v1_dot_variable__pb2.Variable.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def ListProcessInstanceIdentityLinks(request,
             target,
             options=(),
@@ -1807,6 +1874,33 @@ class RuntimeService:
             '/flowloom.engine.v1.RuntimeService/GetExecutionVariableData',
             flowloom_dot_engine_dot_v1_dot_runtime__service__pb2.GetExecutionVariableDataRequest.SerializeToString,
             google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UploadExecutionVariable(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/flowloom.engine.v1.RuntimeService/UploadExecutionVariable',
+            flowloom_dot_engine_dot_v1_dot_runtime__service__pb2.UploadExecutionVariableRequest.SerializeToString,
+            flowloom_dot_engine_dot_v1_dot_variable__pb2.Variable.FromString,
             options,
             channel_credentials,
             insecure,

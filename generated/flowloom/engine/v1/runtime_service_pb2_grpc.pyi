@@ -98,6 +98,12 @@ class RuntimeServiceStub:
     """Deletes a variable. NOT_FOUND: no such instance or variable."""
     GetProcessInstanceVariableData: _aio.UnaryUnaryMultiCallable[_runtime_service_pb2.GetProcessInstanceVariableDataRequest, _httpbody_pb2.HttpBody]
     """The bytes of a binary variable. NOT_FOUND: no such instance or variable, or it is not binary."""
+    UploadProcessInstanceVariable: _aio.UnaryUnaryMultiCallable[_runtime_service_pb2.UploadProcessInstanceVariableRequest, _variable_pb2.Variable]
+    """Creates or, with variable_name, changes a binary variable out of multipart/form-data: one file, the fields name, type
+    (binary) and scope. Over REST also at the paths without :upload, as in Flowable; a change answers 200.
+    NOT_FOUND: no such instance, or no variable to change. ALREADY_EXISTS: the one to create is there.
+    INVALID_ARGUMENT: no multipart body, not exactly one file, no name or two different ones, another type or scope.
+    """
     ListProcessInstanceIdentityLinks: _aio.UnaryStreamMultiCallable[_runtime_service_pb2.ListProcessInstanceIdentityLinksRequest, _identity_link_pb2.IdentityLink]
     """Who has to do with an instance. NOT_FOUND: no such instance."""
     CreateProcessInstanceIdentityLink: _aio.UnaryUnaryMultiCallable[_runtime_service_pb2.CreateProcessInstanceIdentityLinkRequest, _identity_link_pb2.IdentityLink]
@@ -148,6 +154,12 @@ class RuntimeServiceStub:
     """Deletes a variable, the local one unless the scope is global. NOT_FOUND: no such execution or variable."""
     GetExecutionVariableData: _aio.UnaryUnaryMultiCallable[_runtime_service_pb2.GetExecutionVariableDataRequest, _httpbody_pb2.HttpBody]
     """The bytes of a binary variable. NOT_FOUND: no such execution or variable, or it is not binary."""
+    UploadExecutionVariable: _aio.UnaryUnaryMultiCallable[_runtime_service_pb2.UploadExecutionVariableRequest, _variable_pb2.Variable]
+    """Creates or, with variable_name, changes a binary variable out of multipart/form-data: one file, the fields name, type
+    (binary) and scope. Over REST also at the paths without :upload, as in Flowable; a change answers 200.
+    NOT_FOUND: no such execution, or no variable to change. ALREADY_EXISTS: the one to create is there.
+    INVALID_ARGUMENT: no multipart body, not exactly one file, no name or two different ones, another type or scope.
+    """
     ListActivityInstances: _aio.UnaryUnaryMultiCallable[_runtime_service_pb2.ListActivityInstancesRequest, _runtime_service_pb2.ListActivityInstancesResponse]
     """Elements where running instances are or were. Sort by id, activityId, activityName, activityType, startTime,
     endTime, executionId, processInstanceId or tenantId. INVALID_ARGUMENT: paging.
@@ -374,6 +386,18 @@ class RuntimeServiceServicer(metaclass=_abc_1.ABCMeta):
         """The bytes of a binary variable. NOT_FOUND: no such instance or variable, or it is not binary."""
 
     @_abc_1.abstractmethod
+    def UploadProcessInstanceVariable(
+        self,
+        request: _runtime_service_pb2.UploadProcessInstanceVariableRequest,
+        context: _aio.ServicerContext[_runtime_service_pb2.UploadProcessInstanceVariableRequest, _abc.Awaitable[_variable_pb2.Variable]],
+    ) -> _abc.Awaitable[_variable_pb2.Variable]:
+        """Creates or, with variable_name, changes a binary variable out of multipart/form-data: one file, the fields name, type
+        (binary) and scope. Over REST also at the paths without :upload, as in Flowable; a change answers 200.
+        NOT_FOUND: no such instance, or no variable to change. ALREADY_EXISTS: the one to create is there.
+        INVALID_ARGUMENT: no multipart body, not exactly one file, no name or two different ones, another type or scope.
+        """
+
+    @_abc_1.abstractmethod
     def ListProcessInstanceIdentityLinks(
         self,
         request: _runtime_service_pb2.ListProcessInstanceIdentityLinksRequest,
@@ -524,6 +548,18 @@ class RuntimeServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_runtime_service_pb2.GetExecutionVariableDataRequest, _abc.Awaitable[_httpbody_pb2.HttpBody]],
     ) -> _abc.Awaitable[_httpbody_pb2.HttpBody]:
         """The bytes of a binary variable. NOT_FOUND: no such execution or variable, or it is not binary."""
+
+    @_abc_1.abstractmethod
+    def UploadExecutionVariable(
+        self,
+        request: _runtime_service_pb2.UploadExecutionVariableRequest,
+        context: _aio.ServicerContext[_runtime_service_pb2.UploadExecutionVariableRequest, _abc.Awaitable[_variable_pb2.Variable]],
+    ) -> _abc.Awaitable[_variable_pb2.Variable]:
+        """Creates or, with variable_name, changes a binary variable out of multipart/form-data: one file, the fields name, type
+        (binary) and scope. Over REST also at the paths without :upload, as in Flowable; a change answers 200.
+        NOT_FOUND: no such execution, or no variable to change. ALREADY_EXISTS: the one to create is there.
+        INVALID_ARGUMENT: no multipart body, not exactly one file, no name or two different ones, another type or scope.
+        """
 
     @_abc_1.abstractmethod
     def ListActivityInstances(

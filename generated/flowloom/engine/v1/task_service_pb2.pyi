@@ -6,6 +6,7 @@ isort:skip_file
 from collections import abc as _abc
 from flowloom.engine.v1 import task_pb2 as _task_pb2
 from flowloom.engine.v1 import variable_pb2 as _variable_pb2
+from google.api import httpbody_pb2 as _httpbody_pb2
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
@@ -817,8 +818,9 @@ class DeleteTaskRequest(_message.Message):
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     task_id: _builtins.str
     cascade_history: _builtins.bool
-    """Its history goes too."""
+    """Its history goes too, and that of the tasks below it."""
     delete_reason: _builtins.str
+    """What the history says of the task; absent: deleted."""
     request_id: _builtins.str
     def __init__(
         self,
@@ -1591,6 +1593,42 @@ class GetTaskVariableDataRequest(_message.Message):
 Global___GetTaskVariableDataRequest: _TypeAlias = GetTaskVariableDataRequest  # noqa: Y015
 
 @_typing.final
+class UploadTaskVariableRequest(_message.Message):
+    """Request of UploadTaskVariable."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TASK_ID_FIELD_NUMBER: _builtins.int
+    VARIABLE_NAME_FIELD_NUMBER: _builtins.int
+    FILE_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    task_id: _builtins.str
+    variable_name: _builtins.str
+    """Absent: the one that the form names is created."""
+    request_id: _builtins.str
+    @_builtins.property
+    def file(self) -> _httpbody_pb2.HttpBody:
+        """multipart/form-data, not parsed by the edge."""
+
+    def __init__(
+        self,
+        *,
+        task_id: _builtins.str = ...,
+        variable_name: _builtins.str | None = ...,
+        file: _httpbody_pb2.HttpBody | None = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_variable_name", b"_variable_name", "file", b"file", "variable_name", b"variable_name"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_variable_name", b"_variable_name", "file", b"file", "request_id", b"request_id", "task_id", b"task_id", "variable_name", b"variable_name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__variable_name: _TypeAlias = _typing.Literal["variable_name"]  # noqa: Y015
+    _WhichOneofArgType__variable_name: _TypeAlias = _typing.Literal["_variable_name", b"_variable_name"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__variable_name) -> _WhichOneofReturnType__variable_name | None: ...
+
+Global___UploadTaskVariableRequest: _TypeAlias = UploadTaskVariableRequest  # noqa: Y015
+
+@_typing.final
 class ListTaskIdentityLinksRequest(_message.Message):
     """Request of ListTaskIdentityLinks."""
 
@@ -1879,3 +1917,27 @@ class ListTaskEventsRequest(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ListTaskEventsRequest: _TypeAlias = ListTaskEventsRequest  # noqa: Y015
+
+@_typing.final
+class GetTaskEventRequest(_message.Message):
+    """Request of GetTaskEvent."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TASK_ID_FIELD_NUMBER: _builtins.int
+    EVENT_ID_FIELD_NUMBER: _builtins.int
+    task_id: _builtins.str
+    event_id: _builtins.str
+    def __init__(
+        self,
+        *,
+        task_id: _builtins.str = ...,
+        event_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["event_id", b"event_id", "task_id", b"task_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetTaskEventRequest: _TypeAlias = GetTaskEventRequest  # noqa: Y015

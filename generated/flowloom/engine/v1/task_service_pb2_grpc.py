@@ -149,6 +149,11 @@ class TaskServiceStub:
                 request_serializer=flowloom_dot_engine_dot_v1_dot_task__service__pb2.GetTaskVariableDataRequest.SerializeToString,
                 response_deserializer=google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
                 _registered_method=True)
+        self.UploadTaskVariable = channel.unary_unary(
+                '/flowloom.engine.v1.TaskService/UploadTaskVariable',
+                request_serializer=flowloom_dot_engine_dot_v1_dot_task__service__pb2.UploadTaskVariableRequest.SerializeToString,
+                response_deserializer=flowloom_dot_engine_dot_v1_dot_variable__pb2.Variable.FromString,
+                _registered_method=True)
         self.ListTaskIdentityLinks = channel.unary_stream(
                 '/flowloom.engine.v1.TaskService/ListTaskIdentityLinks',
                 request_serializer=flowloom_dot_engine_dot_v1_dot_task__service__pb2.ListTaskIdentityLinksRequest.SerializeToString,
@@ -192,6 +197,11 @@ class TaskServiceStub:
         self.ListTaskEvents = channel.unary_stream(
                 '/flowloom.engine.v1.TaskService/ListTaskEvents',
                 request_serializer=flowloom_dot_engine_dot_v1_dot_task__service__pb2.ListTaskEventsRequest.SerializeToString,
+                response_deserializer=flowloom_dot_engine_dot_v1_dot_task__pb2.TaskEvent.FromString,
+                _registered_method=True)
+        self.GetTaskEvent = channel.unary_unary(
+                '/flowloom.engine.v1.TaskService/GetTaskEvent',
+                request_serializer=flowloom_dot_engine_dot_v1_dot_task__service__pb2.GetTaskEventRequest.SerializeToString,
                 response_deserializer=flowloom_dot_engine_dot_v1_dot_task__pb2.TaskEvent.FromString,
                 _registered_method=True)
 
@@ -240,7 +250,7 @@ class TaskServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def DeleteTask(self, request, context):
-        """Deletes a standalone task.
+        """Deletes a standalone task with the tasks below it.
         NOT_FOUND: no such task. PERMISSION_DENIED: it belongs to a process instance.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -370,6 +380,16 @@ class TaskServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def UploadTaskVariable(self, request, context):
+        """Creates or, with variable_name, changes a binary variable out of multipart/form-data: one file, the fields name, type
+        (binary) and scope. Over REST also at the paths without :upload, as in Flowable; a change answers 200.
+        NOT_FOUND: no such task, or no variable to change. ALREADY_EXISTS: the one to create is there.
+        INVALID_ARGUMENT: no multipart body, not exactly one file, no name or two different ones, another type or scope.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListTaskIdentityLinks(self, request, context):
         """Who has to do with a task, all or only users or groups.
         NOT_FOUND: no such task. INVALID_ARGUMENT: unknown family.
@@ -429,6 +449,13 @@ class TaskServiceServicer:
 
     def ListTaskEvents(self, request, context):
         """What was done with a task, newest first. NOT_FOUND: no such task.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetTaskEvent(self, request, context):
+        """One thing that was done with a task. NOT_FOUND: no such task or event.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -547,6 +574,11 @@ def add_TaskServiceServicer_to_server(servicer, server):
                     request_deserializer=flowloom_dot_engine_dot_v1_dot_task__service__pb2.GetTaskVariableDataRequest.FromString,
                     response_serializer=google_dot_api_dot_httpbody__pb2.HttpBody.SerializeToString,
             ),
+            'UploadTaskVariable': grpc.unary_unary_rpc_method_handler(
+                    servicer.UploadTaskVariable,
+                    request_deserializer=flowloom_dot_engine_dot_v1_dot_task__service__pb2.UploadTaskVariableRequest.FromString,
+                    response_serializer=flowloom_dot_engine_dot_v1_dot_variable__pb2.Variable.SerializeToString,
+            ),
             'ListTaskIdentityLinks': grpc.unary_stream_rpc_method_handler(
                     servicer.ListTaskIdentityLinks,
                     request_deserializer=flowloom_dot_engine_dot_v1_dot_task__service__pb2.ListTaskIdentityLinksRequest.FromString,
@@ -590,6 +622,11 @@ def add_TaskServiceServicer_to_server(servicer, server):
             'ListTaskEvents': grpc.unary_stream_rpc_method_handler(
                     servicer.ListTaskEvents,
                     request_deserializer=flowloom_dot_engine_dot_v1_dot_task__service__pb2.ListTaskEventsRequest.FromString,
+                    response_serializer=flowloom_dot_engine_dot_v1_dot_task__pb2.TaskEvent.SerializeToString,
+            ),
+            'GetTaskEvent': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetTaskEvent,
+                    request_deserializer=flowloom_dot_engine_dot_v1_dot_task__service__pb2.GetTaskEventRequest.FromString,
                     response_serializer=flowloom_dot_engine_dot_v1_dot_task__pb2.TaskEvent.SerializeToString,
             ),
     }
@@ -1199,6 +1236,33 @@ class TaskService:
             _registered_method=True)
 
     @staticmethod
+    def UploadTaskVariable(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/flowloom.engine.v1.TaskService/UploadTaskVariable',
+            flowloom_dot_engine_dot_v1_dot_task__service__pb2.UploadTaskVariableRequest.SerializeToString,
+            flowloom_dot_engine_dot_v1_dot_variable__pb2.Variable.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def ListTaskIdentityLinks(request,
             target,
             options=(),
@@ -1430,6 +1494,33 @@ class TaskService:
             target,
             '/flowloom.engine.v1.TaskService/ListTaskEvents',
             flowloom_dot_engine_dot_v1_dot_task__service__pb2.ListTaskEventsRequest.SerializeToString,
+            flowloom_dot_engine_dot_v1_dot_task__pb2.TaskEvent.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetTaskEvent(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/flowloom.engine.v1.TaskService/GetTaskEvent',
+            flowloom_dot_engine_dot_v1_dot_task__service__pb2.GetTaskEventRequest.SerializeToString,
             flowloom_dot_engine_dot_v1_dot_task__pb2.TaskEvent.FromString,
             options,
             channel_credentials,

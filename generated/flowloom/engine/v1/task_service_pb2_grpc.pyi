@@ -38,7 +38,7 @@ class TaskServiceStub:
     kind, those of instances first. Errors as UpdateTask; also INVALID_ARGUMENT: no task_ids or more than 1000.
     """
     DeleteTask: _aio.UnaryUnaryMultiCallable[_task_service_pb2.DeleteTaskRequest, _task_service_pb2.DeleteTaskResponse]
-    """Deletes a standalone task.
+    """Deletes a standalone task with the tasks below it.
     NOT_FOUND: no such task. PERMISSION_DENIED: it belongs to a process instance.
     """
     ExecuteTaskAction: _aio.UnaryUnaryMultiCallable[_task_service_pb2.ExecuteTaskActionRequest, _task_service_pb2.ExecuteTaskActionResponse]
@@ -93,6 +93,12 @@ class TaskServiceStub:
     """Deletes a variable, the local one unless the scope is global. NOT_FOUND: no such task or variable."""
     GetTaskVariableData: _aio.UnaryUnaryMultiCallable[_task_service_pb2.GetTaskVariableDataRequest, _httpbody_pb2.HttpBody]
     """The bytes of a binary variable. NOT_FOUND: no such task or variable, or it is not binary."""
+    UploadTaskVariable: _aio.UnaryUnaryMultiCallable[_task_service_pb2.UploadTaskVariableRequest, _variable_pb2.Variable]
+    """Creates or, with variable_name, changes a binary variable out of multipart/form-data: one file, the fields name, type
+    (binary) and scope. Over REST also at the paths without :upload, as in Flowable; a change answers 200.
+    NOT_FOUND: no such task, or no variable to change. ALREADY_EXISTS: the one to create is there.
+    INVALID_ARGUMENT: no multipart body, not exactly one file, no name or two different ones, another type or scope.
+    """
     ListTaskIdentityLinks: _aio.UnaryStreamMultiCallable[_task_service_pb2.ListTaskIdentityLinksRequest, _identity_link_pb2.IdentityLink]
     """Who has to do with a task, all or only users or groups.
     NOT_FOUND: no such task. INVALID_ARGUMENT: unknown family.
@@ -113,6 +119,8 @@ class TaskServiceStub:
     """Deletes a remark. NOT_FOUND: no such task or remark."""
     ListTaskEvents: _aio.UnaryStreamMultiCallable[_task_service_pb2.ListTaskEventsRequest, _task_pb2.TaskEvent]
     """What was done with a task, newest first. NOT_FOUND: no such task."""
+    GetTaskEvent: _aio.UnaryUnaryMultiCallable[_task_service_pb2.GetTaskEventRequest, _task_pb2.TaskEvent]
+    """One thing that was done with a task. NOT_FOUND: no such task or event."""
 
 class TaskServiceServicer(metaclass=_abc_1.ABCMeta):
     """Work for people. What holds for every service of the engine stands at RepositoryService."""
@@ -170,7 +178,7 @@ class TaskServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _task_service_pb2.DeleteTaskRequest,
         context: _aio.ServicerContext[_task_service_pb2.DeleteTaskRequest, _abc.Awaitable[_task_service_pb2.DeleteTaskResponse]],
     ) -> _abc.Awaitable[_task_service_pb2.DeleteTaskResponse]:
-        """Deletes a standalone task.
+        """Deletes a standalone task with the tasks below it.
         NOT_FOUND: no such task. PERMISSION_DENIED: it belongs to a process instance.
         """
 
@@ -323,6 +331,18 @@ class TaskServiceServicer(metaclass=_abc_1.ABCMeta):
         """The bytes of a binary variable. NOT_FOUND: no such task or variable, or it is not binary."""
 
     @_abc_1.abstractmethod
+    def UploadTaskVariable(
+        self,
+        request: _task_service_pb2.UploadTaskVariableRequest,
+        context: _aio.ServicerContext[_task_service_pb2.UploadTaskVariableRequest, _abc.Awaitable[_variable_pb2.Variable]],
+    ) -> _abc.Awaitable[_variable_pb2.Variable]:
+        """Creates or, with variable_name, changes a binary variable out of multipart/form-data: one file, the fields name, type
+        (binary) and scope. Over REST also at the paths without :upload, as in Flowable; a change answers 200.
+        NOT_FOUND: no such task, or no variable to change. ALREADY_EXISTS: the one to create is there.
+        INVALID_ARGUMENT: no multipart body, not exactly one file, no name or two different ones, another type or scope.
+        """
+
+    @_abc_1.abstractmethod
     def ListTaskIdentityLinks(
         self,
         request: _task_service_pb2.ListTaskIdentityLinksRequest,
@@ -395,5 +415,13 @@ class TaskServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_task_service_pb2.ListTaskEventsRequest, _abc.AsyncIterator[_task_pb2.TaskEvent]],
     ) -> _abc.AsyncIterator[_task_pb2.TaskEvent]:
         """What was done with a task, newest first. NOT_FOUND: no such task."""
+
+    @_abc_1.abstractmethod
+    def GetTaskEvent(
+        self,
+        request: _task_service_pb2.GetTaskEventRequest,
+        context: _aio.ServicerContext[_task_service_pb2.GetTaskEventRequest, _abc.Awaitable[_task_pb2.TaskEvent]],
+    ) -> _abc.Awaitable[_task_pb2.TaskEvent]:
+        """One thing that was done with a task. NOT_FOUND: no such task or event."""
 
 def add_TaskServiceServicer_to_server(servicer: TaskServiceServicer, server: _aio.Server) -> None: ...

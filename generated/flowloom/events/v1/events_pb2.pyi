@@ -1219,12 +1219,15 @@ class TaskEnded(_message.Message):
     REASON_FIELD_NUMBER: _builtins.int
     COMPLETED_BY_FIELD_NUMBER: _builtins.int
     OUTCOME_FIELD_NUMBER: _builtins.int
+    HISTORY_DELETED_FIELD_NUMBER: _builtins.int
     task_id: _builtins.str
     canceled: _builtins.bool
     """It was not completed."""
     reason: _builtins.str
     completed_by: _builtins.str
     outcome: _builtins.str
+    history_deleted: _builtins.bool
+    """Its history goes with it."""
     def __init__(
         self,
         *,
@@ -1233,10 +1236,11 @@ class TaskEnded(_message.Message):
         reason: _builtins.str | None = ...,
         completed_by: _builtins.str | None = ...,
         outcome: _builtins.str | None = ...,
+        history_deleted: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_completed_by", b"_completed_by", "_outcome", b"_outcome", "_reason", b"_reason", "completed_by", b"completed_by", "outcome", b"outcome", "reason", b"reason"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_completed_by", b"_completed_by", "_outcome", b"_outcome", "_reason", b"_reason", "canceled", b"canceled", "completed_by", b"completed_by", "outcome", b"outcome", "reason", b"reason", "task_id", b"task_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_completed_by", b"_completed_by", "_outcome", b"_outcome", "_reason", b"_reason", "canceled", b"canceled", "completed_by", b"completed_by", "history_deleted", b"history_deleted", "outcome", b"outcome", "reason", b"reason", "task_id", b"task_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__completed_by: _TypeAlias = _typing.Literal["completed_by"]  # noqa: Y015
     _WhichOneofArgType__completed_by: _TypeAlias = _typing.Literal["_completed_by", b"_completed_by"]  # noqa: Y015
