@@ -20,7 +20,7 @@ from engine.app.models import compile_stored
 from engine.app.repository import DefinitionRecord, MessageStart, RepositoryReader, RepositoryStore
 from engine.app.sharing import SharedDefinitions
 from engine.kernel.definition import Definition
-from engine.kernel.errors import MissingDefinition, Refused, failed, invalid, not_found
+from engine.kernel.errors import Called, MissingDefinition, Refused, failed, invalid, not_found
 from engine.kernel.registry import Registry
 
 _log = logging.getLogger(__name__)
@@ -129,37 +129,26 @@ class DefinitionCache:
             raise MissingDefinition(definition_id=definition_id)
         return found
 
-    def latest(self, key: str, tenant_id: str) -> Definition:
-        """The latest version for a call activity to start.
+    def called(self, called: Called) -> Definition:
+        """What a call activity is to start.
 
         Raises MissingDefinition for one to `load`, Refused (FAILED_PRECONDITION) for a suspended one.
         """
-        record = self._remembered(_version_name(key, tenant_id, None))
+        record = self._remembered(_called_name(called))
         if record is None:
-            raise MissingDefinition(key=key, tenant_id=tenant_id)
-        return self.by_id(_active(record).id)
-
-    def in_deployment(self, key: str, deployment_id: str) -> Definition:
-        """The version of a deployment for a call activity to start. Raises as `latest`."""
-        record = self._remembered(("deployment", key, deployment_id))
-        if record is None:
-            raise MissingDefinition(key=key, deployment_id=deployment_id)
+            raise MissingDefinition(called=called)
         return self.by_id(_active(record).id)
 
     def load(self, missing: MissingDefinition) -> None:
         """Bring a definition to hand. Blocking. Raises Refused (NOT_FOUND) if there is none."""
-        if missing.definition_id:
+        called = missing.called
+        if called is None:
             self.compiled(missing.definition_id)
-        elif missing.deployment_id:
-            key, deployment_id = missing.key, missing.deployment_id
-            record = self._record(
-                ("deployment", key, deployment_id), lambda reader: reader.in_deployment(key, deployment_id)
-            )
-            if record is None:
-                raise unknown_key(key, f" in deployment {deployment_id}")
-            self._load(record)
-        else:
-            self._load(self._latest(missing.key, missing.tenant_id))
+            return
+        record = self._record(_called_name(called), lambda reader: _find_called(reader, called))
+        if record is None:
+            raise unknown_key(called.key, _of_tenant(called.tenant_id))
+        self._load(record)
 
     def compiled(self, definition_id: str) -> Definition:
         """The compiled definition, loaded if need be. Blocking. Raises Refused (NOT_FOUND)."""
@@ -379,6 +368,21 @@ class DefinitionCache:
 
 def _version_name(key: str, tenant_id: str, version: int | None) -> _Name:
     return ("latest", key, tenant_id) if version is None else ("version", key, tenant_id, str(version))
+
+
+def _called_name(called: Called) -> _Name:
+    """A plain call shares its name with the starts of the latest version."""
+    if not called.deployment_id and not called.or_shared:
+        return _version_name(called.key, called.tenant_id, None)
+    return ("called", called.key, called.tenant_id, called.deployment_id, "shared" if called.or_shared else "")
+
+
+def _find_called(reader: RepositoryReader, called: Called) -> DefinitionRecord | None:
+    found = reader.in_deployment(called.key, called.deployment_id) if called.deployment_id else None
+    found = found or reader.latest(called.key, called.tenant_id)
+    if found is None and called.or_shared and called.tenant_id:
+        found = reader.latest(called.key, "")
+    return found
 
 
 def _active(record: DefinitionRecord) -> DefinitionRecord:

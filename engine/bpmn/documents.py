@@ -8,6 +8,7 @@ from engine.bpmn.problems import InvalidModel
 from engine.bpmn.schema import wrong_attributes
 from engine.kernel.reading import FLOW_ELEMENT_NAMESPACE, Problem, Source
 
+SIGNAL_SCOPES: Final = frozenset(("", "global", "processInstance"))
 ROOT_REFERENCES: Final = ("message", "signal", "error", "escalation", "itemDefinition")
 SCOPES: Final = frozenset(("subProcess", "transaction", "adHocSubProcess"))
 
@@ -56,6 +57,10 @@ def _signal_problems(root: Source) -> Iterator[Problem]:
             message = f"expected each signal name once, found '{name}' at signal '{names[name]}' already"
             yield Problem(element_id=signal.id, message=message, line=signal.line)
         names.setdefault(name, signal.id)
+        scope = signal.extension.get("scope", "")
+        if scope not in SIGNAL_SCOPES:
+            message = f"expected the scope of the signal to be global or processInstance, found '{scope}'"
+            yield Problem(element_id=signal.id, message=message, line=signal.line)
 
 
 def with_ids(source: Source) -> Source:

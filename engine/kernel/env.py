@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Protocol
 
+from engine.kernel.errors import Called
 from engine.kernel.values import Value
 
 if TYPE_CHECKING:
@@ -33,9 +34,7 @@ class Definitions(Protocol):
 
     def by_id(self, definition_id: str) -> "Definition": ...
 
-    def latest(self, key: str, tenant_id: str) -> "Definition": ...
-
-    def in_deployment(self, key: str, deployment_id: str) -> "Definition": ...
+    def called(self, called: Called) -> "Definition": ...
 
 
 class Scripts(Protocol):

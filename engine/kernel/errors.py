@@ -5,6 +5,7 @@ A refusal is an answer to the caller (status and reason); `BpmnError` is a busin
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Final
 
 NOT_FOUND: Final = "NOT_FOUND"
@@ -13,6 +14,17 @@ FAILED_PRECONDITION: Final = "FAILED_PRECONDITION"
 ALREADY_EXISTS: Final = "ALREADY_EXISTS"
 PERMISSION_DENIED: Final = "PERMISSION_DENIED"
 RESOURCE_EXHAUSTED: Final = "RESOURCE_EXHAUSTED"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Called:
+    """What a call activity names: the key's definition in that deployment, if given and there; else the tenant's
+    latest version; else, with `or_shared`, the latest one of no tenant (Flowable's order)."""
+
+    key: str
+    tenant_id: str = ""
+    deployment_id: str = ""
+    or_shared: bool = False
 
 
 class Refused(Exception):
@@ -63,14 +75,12 @@ class BpmnError(Exception):
 
 
 class MissingDefinition(Exception):
-    """The kernel needs a definition that its environment has not loaded: by id, or the latest of key and tenant."""
+    """The kernel needs a definition that its environment has not loaded: by id, or the one that a call names."""
 
-    def __init__(self, *, definition_id: str = "", key: str = "", tenant_id: str = "", deployment_id: str = "") -> None:
-        super().__init__(definition_id or key)
+    def __init__(self, *, definition_id: str = "", called: Called | None = None) -> None:
+        super().__init__(definition_id or (called.key if called is not None else ""))
         self.definition_id = definition_id
-        self.key = key
-        self.tenant_id = tenant_id
-        self.deployment_id = deployment_id
+        self.called = called
 
 
 class MissingVariables(Exception):

@@ -5,11 +5,12 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from engine.kernel import contexts, instances, scopes
+from engine.kernel import events as ev
 from engine.kernel.conversion import converted
 from engine.kernel.definition import Definition, ElementKind, Family, Node, Wake
-from engine.kernel.errors import MissingDefinition, failed
+from engine.kernel.errors import Called, failed
 from engine.kernel.expression import Expression, ExpressionError
-from engine.kernel.here import Here
+from engine.kernel.here import Here, to_text
 from engine.kernel.parameters import Parameter, read_parameters
 from engine.kernel.reading import Problem, Reader, Source
 from engine.kernel.state import Instance
@@ -92,13 +93,13 @@ def _enter(here: Here) -> None:
         super_instance_id=here.instance.id,
         super_execution_id=here.execution.id,
         business_key=key,
-        name=here.text(props.instance_name),
         tenant_id=here.instance.tenant_id if props.default_tenant else definition.tenant_id,
         start_user_id=here.turn.user_id,
     )
     if props.id_variable:
         here.set_variable(props.id_variable, called.id)
     _map_in(here, props, called)
+    _name(here, props, called)
     instances.set_off(here.turn, called, definition, _start_of(here, definition))
 
 
@@ -110,23 +111,14 @@ def _start_of(here: Here, definition: Definition) -> Node:
 
 
 def _definition(here: Here, props: CallActivity) -> Definition:
-    called = here.text(props.called)
+    name = here.text(props.called)
     definitions = here.turn.env.definitions
     if props.by_id:
-        return definitions.by_id(called)
-    if props.same_deployment:
-        return definitions.in_deployment(called, here.turn.definition_of(here.instance).deployment_id)
-    tenant = here.instance.tenant_id
-    if not props.default_tenant or not tenant:
-        return definitions.latest(called, tenant)
-    try:
-        return definitions.latest(called, tenant)
-    except MissingDefinition:
-        raise
-    except Exception as error:
-        if getattr(error, "status", "") != "NOT_FOUND":
-            raise
-        return definitions.latest(called, "")
+        return definitions.by_id(name)
+    deployment_id = here.turn.definition_of(here.instance).deployment_id if props.same_deployment else ""
+    return definitions.called(
+        Called(key=name, tenant_id=here.instance.tenant_id, deployment_id=deployment_id, or_shared=props.default_tenant)
+    )
 
 
 def _check_depth(here: Here) -> None:
@@ -151,6 +143,19 @@ def _map_in(here: Here, props: CallActivity, called: Instance) -> None:
             turn.transient.setdefault(called.id, {})[name] = value.value if isinstance(value, Variable) else value
         else:
             scopes.put(turn, called, called.id, name, value)
+
+
+def _name(here: Here, props: CallActivity, called: Instance) -> None:
+    """Name the called instance by its own variables (Flowable), with those that were just mapped."""
+    if props.instance_name is None:
+        return
+    try:
+        name = props.instance_name.evaluate(contexts.ExecutionContext(here.turn, called, None))
+    except ExpressionError as error:
+        raise expression_refusal(error, here.node.id) from error
+    if name is not None:
+        changes = {"name": to_text(name)}
+        here.emit(ev.ProcessInstanceUpdated(instance_id=called.id, at=here.now, changes=changes))
 
 
 def _input_target(here: Here, parameter: Parameter) -> str:

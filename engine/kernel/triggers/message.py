@@ -3,6 +3,7 @@
 Thrown by an end or intermediate event it goes to one waiting subscription of that name, if there is one.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -11,7 +12,7 @@ from engine.kernel.definition import Node, Position, TriggerKind
 from engine.kernel.expression import Expression
 from engine.kernel.here import Here
 from engine.kernel.parameters import Parameter, map_values, read_parameters
-from engine.kernel.reading import Reader, Source
+from engine.kernel.reading import Problem, Reader, Source
 from engine.kernel.state import MESSAGE
 
 
@@ -44,6 +45,20 @@ def _read(source: Source, reader: Reader, event: Source) -> Message:
     )
 
 
+def _check(node: Node) -> Iterator[Problem]:
+    """One message can wake only one boundary event of an activity (Flowable refuses a second one)."""
+    if node.attached_to is None or node.event.name is None:
+        return
+    same = [e for e in node.attached_to.boundary if e.trigger is TRIGGER and e.event.name == node.event.name]
+    if node is not same[0]:
+        yield Problem(
+            element_id=node.id,
+            message=f"expected one boundary event for message '{node.event.name.text}' on an activity, "
+            f"found '{same[0].id}' there already",
+            line=node.line,
+        )
+
+
 def name_of(here: Here, node: Node) -> str:
     return here.text(node.event.name)
 
@@ -72,6 +87,7 @@ TRIGGER: Final = TriggerKind(
     tag="messageEventDefinition",
     positions=frozenset(Position),
     read=_read,
+    check=_check,
     arm=_arm,
     throw=_throw,
 )

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Iterator
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from sqlalchemy import update
@@ -11,7 +12,7 @@ from engine.app.definition_changes import ChangeState
 from engine.app.definitions import DefinitionCache, DefinitionCacheLimits, StartTarget
 from engine.app.unit_of_work import DefinitionSource
 from engine.kernel.definition import Definition
-from engine.kernel.errors import MissingDefinition, Refused
+from engine.kernel.errors import Called, MissingDefinition, Refused
 from engine.storage import tables
 from mesh.testing.statements import note_statements
 from tests.engine.app.repositories import (
@@ -86,9 +87,9 @@ async def test_a_suspended_definition_starts_nothing(world: World) -> None:
 
     for target in ({"definition_id": suspended}, {"key": "leave"}, {"key": "leave", "version": 1}, {"message": "go"}):
         assert await status_of(world, **target) == "FAILED_PRECONDITION"
-    world.definitions.load(MissingDefinition(key="leave"))
+    world.definitions.load(MissingDefinition(called=Called(key="leave")))
     with pytest.raises(Refused):
-        world.definitions.latest("leave", "")
+        world.definitions.called(Called(key="leave"))
     assert world.definitions.by_id(suspended).id == suspended
 
 
@@ -97,8 +98,8 @@ async def test_the_kernel_is_told_what_to_load(world: World) -> None:
     definitions: DefinitionSource = world.definitions
     lookups: tuple[Callable[[], Definition], ...] = (
         lambda: definitions.by_id(world.definition_id()),
-        lambda: definitions.latest("leave", ""),
-        lambda: definitions.in_deployment("leave", deployment.id),
+        lambda: definitions.called(Called(key="leave")),
+        lambda: definitions.called(Called(key="leave", deployment_id=deployment.id)),
     )
 
     for lookup in lookups:
@@ -111,11 +112,31 @@ async def test_the_kernel_is_told_what_to_load(world: World) -> None:
         assert (found.id, found.version, found.deployment_id) == (world.definition_id(), 1, deployment.id)
 
 
+async def test_a_call_looks_in_its_deployment_then_at_its_tenant_then_at_no_tenant_s(world: World) -> None:
+    shared = await world.deploy_model(bpmn(process()))
+    await world.deploy_model(bpmn(process()))
+    own = await world.deploy_model(bpmn(process()), tenant_id="own")
+
+    def found(**more: Any) -> tuple[str, int]:
+        call = Called(key="leave", **more)
+        world.definitions.load(MissingDefinition(called=call))
+        definition = world.definitions.called(call)
+        return definition.deployment_id, definition.version
+
+    assert found(deployment_id=shared.id) == (shared.id, 1)
+    assert found(deployment_id="another")[1] == 2
+    assert found(tenant_id="own", or_shared=True) == (own.id, 1)
+    assert found(tenant_id="t", or_shared=True)[1] == 2
+    with pytest.raises(Refused) as refused:
+        found(tenant_id="t")
+    assert refused.value.status == "NOT_FOUND"
+
+
 async def test_loading_what_there_is_not_is_refused(world: World) -> None:
     for missing in (
         MissingDefinition(definition_id="x"),
-        MissingDefinition(key="x", tenant_id=""),
-        MissingDefinition(key="x", deployment_id="y"),
+        MissingDefinition(called=Called(key="x")),
+        MissingDefinition(called=Called(key="x", tenant_id="t", deployment_id="y", or_shared=True)),
     ):
         with pytest.raises(Refused) as found:
             world.definitions.load(missing)

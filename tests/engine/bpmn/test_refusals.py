@@ -104,6 +104,21 @@ BAD = {
         model(start(), user_task("a", attributes='flowable:failedJobRetryTimeCycle="R3/PT"'), flows("s>a")),
         "element 'a': expected a failedJobRetryTimeCycle such as R5/PT10S, found 'R3/PT'",
     ),
+    "a message awaited twice by one activity": (
+        model(
+            start(),
+            user_task("a"),
+            boundary("b1", "a", message("m")),
+            boundary("b2", "a", message("m")),
+            flows("s>a"),
+            root='<message id="message-m" name="m"/>',
+        ),
+        "element 'b2': expected one boundary event for message 'm' on an activity, found 'b1' there already",
+    ),
+    "a signal for the whole world": (
+        model(start(), user_task("a"), flows("s>a"), root='<signal id="g" name="g" flowable:scope="world"/>'),
+        "element 'g': expected the scope of the signal to be global or processInstance, found 'world'",
+    ),
     "a task after an event gateway": (
         model(start(), '<eventBasedGateway id="g"/>', user_task("a"), flows("s>g>a")),
         "expected only intermediate catch events",

@@ -14,7 +14,7 @@ from engine.kernel.apply import fold
 from engine.kernel.decide import Decision, Reply, decide
 from engine.kernel.definition import Definition
 from engine.kernel.env import Env, Limits, Scripts
-from engine.kernel.errors import MissingTasks, MissingVariables, Refused, failed, invalid, not_found
+from engine.kernel.errors import Called, MissingTasks, MissingVariables, Refused, failed, invalid, not_found
 from engine.kernel.events import Event
 from engine.kernel.state import ASYNC, EXTERNAL, HTTP, MESSAGE, SIGNAL, TIMER, Execution, Job, Tree, encode_tokens
 from engine.kernel.values import variables_of
@@ -51,11 +51,19 @@ class MemoryDefinitions:
                 return definition
         raise not_found("process-definition-not-found", f"expected a process definition, found none with key '{key}'")
 
-    def in_deployment(self, key: str, deployment_id: str) -> Definition:
+    def called(self, called: Called) -> Definition:
         for definition in self.all:
-            if definition.key == key and definition.deployment_id == deployment_id:
+            if called.deployment_id and (definition.key, definition.deployment_id) == (
+                called.key,
+                called.deployment_id,
+            ):
                 return definition
-        return self.latest(key, next((d.tenant_id for d in self.all if d.deployment_id == deployment_id), ""))
+        try:
+            return self.latest(called.key, called.tenant_id)
+        except Refused:
+            if not called.or_shared:
+                raise
+            return self.latest(called.key, "")
 
     def version(self, key: str, tenant_id: str, version: int) -> Definition:
         for definition in self.all:

@@ -22,7 +22,7 @@ from engine.effects.events import encode_events
 from engine.kernel import commands as cmd
 from engine.kernel.definition import Definition
 from engine.kernel.env import Limits
-from engine.kernel.errors import MissingDefinition, not_found
+from engine.kernel.errors import Called, MissingDefinition, not_found
 from engine.kernel.registry import load as load_registry
 from engine.kernel.values import variables_of
 from engine.storage import tables
@@ -83,16 +83,12 @@ class Source:
             raise MissingDefinition(definition_id=definition_id)
         return found
 
-    def latest(self, key: str, tenant_id: str) -> Definition:
-        """Return the greatest version."""
-        found = [d for d in self.known.values() if d.key == key and d.tenant_id == tenant_id]
+    def called(self, called: Called) -> Definition:
+        """Return the greatest version; tests have no deployments."""
+        found = [d for d in self.known.values() if (d.key, d.tenant_id) == (called.key, called.tenant_id)]
         if not found:
-            raise not_found("process-definition-not-found", f"expected a process '{key}', found none")
+            raise not_found("process-definition-not-found", f"expected a process '{called.key}', found none")
         return max(found, key=lambda definition: definition.version)
-
-    def in_deployment(self, key: str, deployment_id: str) -> Definition:
-        """Tests have no deployments."""
-        return self.latest(key, "")
 
     def load(self, missing: MissingDefinition) -> None:
         """Bring to hand."""

@@ -42,6 +42,19 @@ def test_variables_are_mapped_in_and_out() -> None:
     assert called.id not in variables
 
 
+def test_the_called_instance_is_named_by_its_own_variables() -> None:
+    call = (
+        '<callActivity id="x" calledElement="c" flowable:processInstanceName="Order ${number}"><extensionElements>'
+        '<flowable:in source="n" target="number"/></extensionElements></callActivity>'
+    )
+    engine = engine_with(document(process(start(), call, flows("s>x")), CALLED))
+
+    tree = engine.start("p", {"n": 7})
+
+    engine.check_replay()
+    assert next(i for i in tree.instances.values() if i.super_instance_id).name == "Order 7"
+
+
 def test_an_unknown_process_is_not_found() -> None:
     engine = engine_with(document(process(start(), MAPPED, end(), flows("s>x>e"))))
 
