@@ -201,6 +201,24 @@ def test_a_list_that_is_asked_for_wrongly_is_refused(rest: httpx.Client, query: 
     assert rest.get(f"{API}/runtime/tasks?{query}").status_code == 400
 
 
+@pytest.mark.parametrize(
+    ("path", "other"),
+    [
+        ("/process-api/management/engine", "/flowable-rest/service/management/engine"),
+        ("/external-job-api/jobs", "/flowable-rest/external-job-api/jobs"),
+        ("/idm-api/idm-management/engine", "/flowable-rest/idm-api/idm-management/engine"),
+        ("/form-api/form-repository/form-definitions", "/flowable-rest/form-api/form-repository/form-definitions"),
+    ],
+)
+def test_every_interface_of_flowable_s_application_is_found_under_its_root(
+    rest: httpx.Client, path: str, other: str
+) -> None:
+    answers = [rest.get(path), rest.get(other)]
+
+    assert [answer.status_code for answer in answers] == [200, 200]
+    assert answers[0].json() == answers[1].json()
+
+
 @pytest.mark.parametrize("owner", ["process-instances", "executions", "tasks"])
 def test_a_form_with_a_file_is_a_binary_variable_at_the_path_of_json(rest: httpx.Client, owner: str) -> None:
     instance_id = start(rest, "work").json()["id"]
