@@ -236,3 +236,17 @@ def test_a_form_with_a_file_is_a_binary_variable_at_the_path_of_json(rest: httpx
     assert (changed.status_code, changed.json()["type"]) == (200, "binary")
     assert rest.get(f"{variables}/scan/data").content == b"\x02"
     assert (as_json.status_code, as_json.json()[0]["value"]) == (201, 1)
+
+
+@pytest.mark.parametrize("owner", ["process-instances", "executions"])
+def test_variables_that_may_be_set_later_are_set_at_once(rest: httpx.Client, owner: str) -> None:
+    later = f"{API}/runtime/{owner}/{start(rest, 'work').json()['id']}/variables-async"
+    plain = {"name": "plain", "value": 1}
+
+    made = rest.post(later, json=[plain])
+    changed = rest.put(later, json=[plain | {"value": 2}])
+    one = rest.put(f"{later}/plain", json=plain | {"value": 3})
+
+    assert [answer.status_code for answer in (made, changed, one)] == [201, 201, 200]
+    assert rest.get(f"{later.removesuffix('-async')}/plain").json()["value"] == 3
+    refused(rest.post(later, json=[plain]), 409, "variable-exists")
