@@ -82,6 +82,7 @@ FLOWABLE_ALIASES: Final = (
     Alias(prefix="/flowable-rest/service/", target="/process-api/"),
     Alias(prefix="/flowable-rest/external-job-api/", target="/external-job-api/"),
     Alias(prefix="/flowable-rest/form-api/", target="/form-api/"),
+    Alias(prefix="/flowable-rest/idm-api/", target="/idm-api/"),
     Alias(prefix="/service/", target="/process-api/"),
 )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -27,6 +27,8 @@ COMPLETED: Final = "completed"
 FAILED: Final = "failed"
 MAX_CANDIDATES: Final = 1000
 """Candidates of one task that are kept; the others hear nothing."""
+_CALENDAR_BEGINS: Final = datetime(1, 1, 1, tzinfo=UTC)
+"""Nothing is due before; a due date in its first days is told of at once."""
 
 
 class Wanted(msgspec.Struct, kw_only=True):
@@ -246,7 +248,8 @@ class Projection:
     def _remind(self, task: Task) -> None:
         if task.due_date is not None:
             occurrence = task.due_date.isoformat()
-            self._tell(TASK_DUE_SOON, task.due_date - self._due_soon, task=task, occurrence=occurrence, facts={})
+            soon = max(task.due_date, _CALENDAR_BEGINS + self._due_soon) - self._due_soon
+            self._tell(TASK_DUE_SOON, soon, task=task, occurrence=occurrence, facts={})
             self._tell(TASK_OVERDUE, task.due_date, task=task, occurrence=occurrence, facts={})
 
     def _tell(

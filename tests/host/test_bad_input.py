@@ -201,6 +201,24 @@ def test_a_list_that_is_asked_for_wrongly_is_refused(rest: httpx.Client, query: 
     assert rest.get(f"{API}/runtime/tasks?{query}").status_code == 400
 
 
+@pytest.mark.parametrize(
+    ("path", "other"),
+    [
+        ("/process-api/management/engine", "/flowable-rest/service/management/engine"),
+        ("/external-job-api/jobs", "/flowable-rest/external-job-api/jobs"),
+        ("/idm-api/idm-management/engine", "/flowable-rest/idm-api/idm-management/engine"),
+        ("/form-api/form-repository/form-definitions", "/flowable-rest/form-api/form-repository/form-definitions"),
+    ],
+)
+def test_every_interface_of_flowable_s_application_is_found_under_its_root(
+    rest: httpx.Client, path: str, other: str
+) -> None:
+    answers = [rest.get(path), rest.get(other)]
+
+    assert [answer.status_code for answer in answers] == [200, 200]
+    assert answers[0].json() == answers[1].json()
+
+
 @pytest.mark.parametrize("owner", ["process-instances", "executions", "tasks"])
 def test_a_form_with_a_file_is_a_binary_variable_at_the_path_of_json(rest: httpx.Client, owner: str) -> None:
     instance_id = start(rest, "work").json()["id"]
@@ -218,3 +236,17 @@ def test_a_form_with_a_file_is_a_binary_variable_at_the_path_of_json(rest: httpx
     assert (changed.status_code, changed.json()["type"]) == (200, "binary")
     assert rest.get(f"{variables}/scan/data").content == b"\x02"
     assert (as_json.status_code, as_json.json()[0]["value"]) == (201, 1)
+
+
+@pytest.mark.parametrize("owner", ["process-instances", "executions"])
+def test_variables_that_may_be_set_later_are_set_at_once(rest: httpx.Client, owner: str) -> None:
+    later = f"{API}/runtime/{owner}/{start(rest, 'work').json()['id']}/variables-async"
+    plain = {"name": "plain", "value": 1}
+
+    made = rest.post(later, json=[plain])
+    changed = rest.put(later, json=[plain | {"value": 2}])
+    one = rest.put(f"{later}/plain", json=plain | {"value": 3})
+
+    assert [answer.status_code for answer in (made, changed, one)] == [201, 201, 200]
+    assert rest.get(f"{later.removesuffix('-async')}/plain").json()["value"] == 3
+    refused(rest.post(later, json=[plain]), 409, "variable-exists")

@@ -1,9 +1,10 @@
 """Who is told what about tasks, from the engine's events to the mail."""
 
 import asyncio
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pytest
 from flowloom.notify.v1 import notification_service_pb2 as pb
 
 from engine.kernel import commands as cmd
@@ -137,6 +138,22 @@ async def test_a_due_date_that_moves_takes_its_reminders_along(world: World) -> 
 
     assert before == ["Assigned to you: review"]
     assert sorted(world.mail.subjects()[1:]) == ["Due soon: review", "Overdue: review"]
+
+
+@pytest.mark.parametrize("due", [datetime(1, 1, 1, tzinfo=UTC), datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)])
+async def test_the_ends_of_the_calendar_are_due_dates_too(small_world: World, due: datetime) -> None:
+    world = small_world
+    _add(world)
+    world.engine.deploy(ASSIGNED)
+    tree = world.engine.start("p")
+    changes: dict[str, Any] = {"due_at": due}
+    world.engine.run(tree.root_id, cmd.UpdateTask(task_id=world.engine.task(tree, "review"), changes=changes))
+    notify = await world.start()
+
+    await notify.settled()
+
+    late = ["Due soon: review", "Overdue: review"] if due.year == 1 else []
+    assert sorted(world.mail.subjects()) == sorted(["Assigned to you: review", *late])
 
 
 async def test_a_due_date_that_comes_back_is_not_told_twice(world: World) -> None:

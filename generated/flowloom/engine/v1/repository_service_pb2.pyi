@@ -327,7 +327,7 @@ class DeleteDeploymentRequest(_message.Message):
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     deployment_id: _builtins.str
     cascade: _builtins.bool
-    """Instances and jobs go with it."""
+    """Instances and jobs go with it; the history keeps the instances, as terminated."""
     request_id: _builtins.str
     def __init__(
         self,
