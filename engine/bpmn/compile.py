@@ -352,7 +352,9 @@ class _Compiler:
                 self.reader.problem(node.source, f"expected attachedToRef to name an activity, found '{reference}'")
                 continue
             node.attached_to = host
-            host.boundary += (node,)
+            # Those on an event sub-process never happen (Flowable deploys and forgets them).
+            if not host.is_event_subprocess:
+                host.boundary += (node,)
 
     def _link_compensation(self, container: Source) -> None:
         """Associations from a compensation boundary event lead to the activity that undoes."""

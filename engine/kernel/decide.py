@@ -8,7 +8,7 @@ import msgspec
 from engine.kernel import commands as cmd
 from engine.kernel.aggregation import refresh
 from engine.kernel.env import Env
-from engine.kernel.errors import BpmnError, failed
+from engine.kernel.errors import BpmnError, Diverted, failed
 from engine.kernel.events import Event
 from engine.kernel.expression import ExpressionError
 from engine.kernel.handling import deliveries, instances, jobs, migration, modification, tasks, variables
@@ -17,7 +17,7 @@ from engine.kernel.lifecycle import path_ended
 from engine.kernel.listening import hear
 from engine.kernel.state import Tree
 from engine.kernel.texts import check_texts
-from engine.kernel.turn import Turn, expression_refusal
+from engine.kernel.turn import Step, Turn, expression_refusal
 from engine.kernel.values import Value
 
 Reply = dict[str, Value]
@@ -39,7 +39,7 @@ def decide(tree: Tree, command: cmd.Command, env: Env) -> Decision:
     turn = Turn(tree, env, command.user_id)
     handler = _HANDLERS[type(command)]
     try:
-        reply = handler(turn, command)
+        reply = _begin(turn, handler, command)
         _work_off(turn)
     except BpmnError as error:
         raise failed(
@@ -53,12 +53,27 @@ def decide(tree: Tree, command: cmd.Command, env: Env) -> Decision:
     return Decision(turn.events, reply or {})
 
 
+def _begin(turn: Turn, handler: Callable[[Turn, Any], Reply | None], command: cmd.Command) -> Reply | None:
+    try:
+        return handler(turn, command)
+    except Diverted:
+        return None
+
+
+def _do(turn: Turn, step: Step, arguments: tuple[Any, ...]) -> None:
+    try:
+        step(turn, *arguments)
+    except Diverted:
+        # Its scope has been left for the handler of the error; what belonged to it was dropped with it.
+        return
+
+
 def _work_off(turn: Turn) -> None:
     """Do the queued steps until none is left, then what follows: variable listeners, inclusive joins, overviews."""
     while True:
         while (work := turn.next()) is not None:
             step, arguments, scope_id = work
-            step(turn, *arguments)
+            _do(turn, step, arguments)
             if turn.postponed and scope_id in turn.postponed and not turn.is_pending(scope_id):
                 # A path ended while this step was still to come: had the step nothing to do, the scope is over now.
                 path_ended(turn, turn.postponed.pop(scope_id), scope_id)

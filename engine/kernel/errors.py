@@ -74,6 +74,10 @@ class BpmnError(Exception):
         self.variables = dict(variables or {})
 
 
+class Diverted(Exception):
+    """What was going on has been cancelled by the handler of a BPMN error; the present step has nothing more to do."""
+
+
 class MissingDefinition(Exception):
     """The kernel needs a definition that its environment has not loaded: by id, or the one that a call names."""
 

@@ -20,6 +20,14 @@ def propagate_out_of(turn: Turn, instance: Instance, scope_id: str, element_id: 
     _search(turn, instance, instance.executions.get(scope_id), None, error, element_id)
 
 
+def propagate_beyond(turn: Turn, instance: Instance, execution: Execution, error: BpmnError) -> None:
+    """Hand on what a listener of an element threw: the element's own boundary events do not count (Flowable)."""
+    around = instance.executions.get(execution.parent)
+    while around is not None and around.body and around.element == execution.element:
+        around = instance.executions.get(around.parent)
+    _search(turn, instance, around, None, error, execution.element)
+
+
 def _search(
     turn: Turn,
     instance: Instance,

@@ -201,9 +201,17 @@ def arm_boundary(turn: Turn, instance: Instance, execution: Execution, node: Nod
 
 
 def leave(
-    turn: Turn, instance: Instance, execution: Execution, node: Node, flows: tuple[Flow, ...] | None = None
+    turn: Turn,
+    instance: Instance,
+    execution: Execution,
+    node: Node,
+    flows: tuple[Flow, ...] | None = None,
+    reason: str = "",
 ) -> None:
-    """End an element instance and take its flows (chosen by their conditions, unless given)."""
+    """End an element instance and take its flows (chosen by their conditions, unless given).
+
+    One that was cut short for a `reason` counts as canceled and leaves nothing to undo.
+    """
     is_turn = execution.turn is not None
     if node.async_after and not execution.leaving and not is_turn:
         _queue_leaving(turn, instance, execution, node)
@@ -217,12 +225,21 @@ def leave(
         close_waits(turn, instance, execution)
     if execution.race:
         _cancel_race(turn, instance, execution)
-    if node.boundary or execution.records:
+    if (node.boundary or execution.records) and not reason:
         compensation.remember(turn, instance, execution, node)
     if is_turn:
         loops.collect(turn, instance, execution, node)
     handed_on = _handed_on(turn, execution, node) if execution.locals and flows else None
-    turn.emit(ev.ElementEnded(instance_id=instance.id, execution_id=execution.id, element_id=node.id, at=turn.at))
+    turn.emit(
+        ev.ElementEnded(
+            instance_id=instance.id,
+            execution_id=execution.id,
+            element_id=node.id,
+            at=turn.at,
+            canceled=bool(reason),
+            reason=reason,
+        )
+    )
     if is_turn:
         loops.turn_ended(turn, instance, execution, node)
     else:

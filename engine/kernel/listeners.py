@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Final
 
+from engine.kernel.errors import BpmnError, Diverted
 from engine.kernel.expression import Expression
 from engine.kernel.reading import Reader, Source, read_fields
 
@@ -107,18 +108,38 @@ def of_event(listeners: tuple[Listener, ...], event: str) -> tuple[Listener, ...
 
 
 def run(listeners: tuple[Listener, ...], event: str, at: Any, task: Any = None) -> None:
-    """Run those of an event, in order, where they belong (`at` is a Here); one that fails refuses the command."""
-    from engine.kernel.scripting import run_script
+    """Run those of an event, in order, where they belong (`at` is a Here); one that fails refuses the command.
+
+    Raises Diverted if one threw a BPMN error, which then is where its handler is; of a task that is being deleted the
+    error refuses the command, for there is no way out of a cancellation.
+    """
+    from engine.kernel import faults
 
     turn = at.turn
     outer = turn.event_name
     for listener in of_event(listeners, event):
         turn.event_name = event
-        if listener.expression is not None:
-            at.value(listener.expression, task)
-        elif listener.script is not None:
-            script = listener.script
-            value = run_script(at, at.text(script.language), script.text, store=False, task=task)
-            if script.result is not None:
-                at.set_variable(at.text(script.result), value)
-        turn.event_name = outer
+        try:
+            _run(listener, at, task)
+        except BpmnError as error:
+            if event == DELETE:
+                raise
+            if event == TAKE:
+                faults.propagate_out_of(turn, at.instance, at.execution.id, at.node.id, error)
+            else:
+                faults.propagate_beyond(turn, at.instance, at.execution, error)
+            raise Diverted from error
+        finally:
+            turn.event_name = outer
+
+
+def _run(listener: Listener, at: Any, task: Any) -> None:
+    from engine.kernel.scripting import run_script
+
+    if listener.expression is not None:
+        at.value(listener.expression, task)
+    elif listener.script is not None:
+        script = listener.script
+        value = run_script(at, at.text(script.language), script.text, store=False, task=task)
+        if script.result is not None:
+            at.set_variable(at.text(script.result), value)

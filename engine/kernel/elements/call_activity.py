@@ -17,18 +17,21 @@ from engine.kernel.state import Instance
 from engine.kernel.turn import Turn, expression_refusal
 from engine.kernel.values import Variable
 
+KEY, ID = "key", "id"
+"""What `calledElement` may name (Flowable's `calledElementType`)."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallActivity:
     called: Expression | None
-    by_id: bool = False
+    by: str = KEY
     same_deployment: bool = False
     default_tenant: bool = False
     inherit_variables: bool = False
     inherit_business_key: bool = False
     business_key: Expression | None = None
     instance_name: Expression | None = None
-    id_variable: str = ""
+    id_variable: Expression | None = None
     local_results: bool = False
     inputs: tuple[Parameter, ...] = ()
     outputs: tuple[Parameter, ...] = ()
@@ -57,14 +60,16 @@ def _read(source: Source, reader: Reader) -> CallActivity:
         called=reader.expression(
             source, source.attributes.get("calledElement") or extension.get("calledElement"), "calledElement"
         ),
-        by_id=extension.get("calledElementType", "") == "id",
+        by=extension.get("calledElementType", "").strip() or KEY,
         same_deployment=source.flag("sameDeployment"),
         default_tenant=source.flag("fallbackToDefaultTenant"),
         inherit_variables=source.flag("inheritVariables") or any(i.attributes.get("variables") == "all" for i in ins),
         inherit_business_key=source.flag("inheritBusinessKey"),
         business_key=reader.expression(source, key, "businessKey"),
         instance_name=reader.expression(source, extension.get("processInstanceName"), "processInstanceName"),
-        id_variable=extension.get("processInstanceIdVariableName", extension.get("idVariableName", "")),
+        id_variable=reader.expression(
+            source, extension.get("processInstanceIdVariableName") or extension.get("idVariableName"), "idVariableName"
+        ),
         local_results=source.flag("useLocalScopeForOutParameters"),
         inputs=read_parameters(ins, reader, source),
         outputs=read_parameters(outs, reader, source),
@@ -96,8 +101,8 @@ def _enter(here: Here) -> None:
         tenant_id=here.instance.tenant_id if props.default_tenant else definition.tenant_id,
         start_user_id=here.turn.user_id,
     )
-    if props.id_variable:
-        here.set_variable(props.id_variable, called.id)
+    if props.id_variable is not None:
+        here.set_variable(here.text(props.id_variable), called.id)
     _map_in(here, props, called)
     _name(here, props, called)
     instances.set_off(here.turn, called, definition, _start_of(here, definition))
@@ -113,8 +118,10 @@ def _start_of(here: Here, definition: Definition) -> Node:
 def _definition(here: Here, props: CallActivity) -> Definition:
     name = here.text(props.called)
     definitions = here.turn.env.definitions
-    if props.by_id:
+    if props.by == ID:
         return definitions.by_id(name)
+    if props.by != KEY:
+        raise here.refuse("bad-called-element-type", f"expected the calledElementType key or id, found '{props.by}'")
     deployment_id = here.turn.definition_of(here.instance).deployment_id if props.same_deployment else ""
     return definitions.called(
         Called(key=name, tenant_id=here.instance.tenant_id, deployment_id=deployment_id, or_shared=props.default_tenant)

@@ -38,10 +38,6 @@ def _check_event_subprocess(node: Node, starts: list[Node]) -> Iterator[Problem]
         yield Problem(
             element_id=node.id, message="expected no sequence flows at an event sub-process, found some", line=node.line
         )
-    if node.boundary:
-        yield Problem(
-            element_id=node.id, message="expected no boundary events on an event sub-process, found one", line=node.line
-        )
 
 
 def _enter(here: Here) -> None:

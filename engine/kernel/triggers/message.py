@@ -50,7 +50,7 @@ def _check(node: Node) -> Iterator[Problem]:
     if node.attached_to is None or node.event.name is None:
         return
     same = [e for e in node.attached_to.boundary if e.trigger is TRIGGER and e.event.name == node.event.name]
-    if node is not same[0]:
+    if same and node is not same[0]:
         yield Problem(
             element_id=node.id,
             message=f"expected one boundary event for message '{node.event.name.text}' on an activity, "

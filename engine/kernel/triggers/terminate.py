@@ -52,8 +52,12 @@ def _end_scope(turn: Turn, instance: Instance, scope_id: str, element_id: str, r
         cancel(turn, instance, child, reason)
     if scope_id == instance.id:
         lifecycle.end_instance(turn, instance, element_id, reason)
-    else:
-        lifecycle.complete_scope(turn, instance, scope_id)
+        return
+    scope = instance.executions[scope_id]
+    # In Flowable's history a sub-process that was cut short has that reason; a turn of a loop still counts as done.
+    lifecycle.leave(
+        turn, instance, scope, turn.node_of(instance, scope), reason="" if scope.turn is not None else reason
+    )
 
 
 def _end_loop(turn: Turn, instance: Instance, scope_id: str) -> bool:

@@ -4,8 +4,10 @@ import pytest
 
 from engine.bpmn.problems import InvalidModel
 from engine.kernel import commands as cmd
+from engine.kernel.errors import Refused
 from tests.engine.kernel.contract import engine_with
-from tests.engine.kernel.models import boundary, document, flows, process, start, user_task
+from tests.engine.kernel.harness import tasks_of
+from tests.engine.kernel.models import boundary, document, end, flows, loop, process, start, sub_process, user_task
 
 
 def heard(word: str, event: str = "") -> str:
@@ -100,3 +102,66 @@ def test_a_listener_without_a_script_in_it_is_refused() -> None:
 
     with pytest.raises(InvalidModel, match="expected a script in a taskListener, found none"):
         engine_with(document(process(start(), user_task("a", empty), flows("s>a"))))
+
+
+def throwing(tag: str, event: str) -> str:
+    script = '<flowable:script language="javascript">throw new BpmnError("oops")</flowable:script>'
+    listener = f'<flowable:{tag} event="{event}">{script}</flowable:{tag}>'
+    return f"<extensionElements>{listener}</extensionElements>"
+
+
+CATCH = '<errorEventDefinition errorRef="oops"/>'
+
+
+def caught_outside(*content: str) -> str:
+    return document(
+        process(
+            start(),
+            sub_process("x", start("s2"), *content),
+            boundary("b", "x", CATCH),
+            user_task("handler"),
+            flows("s>x b>handler"),
+        )
+    )
+
+
+@pytest.mark.parametrize(
+    ("tag", "event"),
+    [
+        ("executionListener", "start"),
+        ("executionListener", "end"),
+        ("taskListener", "create"),
+        ("taskListener", "complete"),
+    ],
+)
+def test_an_error_of_a_listener_is_caught_around_its_element(tag: str, event: str) -> None:
+    engine = engine_with(caught_outside(user_task("a", throwing(tag, event)), end("e2"), flows("s2>a>e2")))
+    tree = engine.start("p")
+
+    if tasks_of(tree) == ["a"]:
+        engine.complete(tree, "a")
+
+    engine.check_replay()
+    assert tasks_of(engine.trees[tree.root_id]) == ["handler"]
+
+
+def test_an_error_of_a_listener_at_a_flow_or_a_loop_is_caught_around_it() -> None:
+    heard_by = throwing("executionListener", "take")
+    take = f'<sequenceFlow id="a-e2" sourceRef="a" targetRef="e2">{heard_by}</sequenceFlow>'
+    looped = throwing("executionListener", "start") + loop("2")
+    by_flow = engine_with(caught_outside('<manualTask id="a"/>', end("e2"), take, flows("s2>a")))
+    by_loop = engine_with(caught_outside(user_task("a", looped), flows("s2>a")))
+
+    for engine in (by_flow, by_loop):
+        tree = engine.start("p")
+        engine.check_replay()
+        assert tasks_of(tree) == ["handler"]
+
+
+def test_the_element_s_own_boundary_event_does_not_catch_what_its_listener_throws() -> None:
+    own = user_task("a", throwing("taskListener", "complete")) + boundary("own", "a", CATCH)
+    engine = engine_with(document(process(start(), own, user_task("handler"), flows("s>a own>handler"))))
+    tree = engine.start("p")
+
+    with pytest.raises(Refused, match="expected a handler for BPMN error 'oops', found none"):
+        engine.complete(tree, "a")

@@ -55,6 +55,33 @@ def test_the_called_instance_is_named_by_its_own_variables() -> None:
     assert next(i for i in tree.instances.values() if i.super_instance_id).name == "Order 7"
 
 
+def test_the_variable_for_the_called_instance_s_id_may_be_computed() -> None:
+    call = '<callActivity id="x" calledElement="c" flowable:idVariableName="call-${n}"/>'
+    engine = engine_with(document(process(start(), call, flows("s>x")), CALLED))
+
+    tree = engine.start("p", {"n": 7})
+
+    called = next(i for i in tree.instances.values() if i.super_instance_id)
+    assert tree.variables[tree.root_id]["call-7"].value == called.id
+
+
+def test_what_is_called_is_a_key_or_an_id_and_nothing_else() -> None:
+    call = '<callActivity id="x" calledElement="${which}" flowable:calledElementType="{}"/>'
+    engine = engine_with(
+        document(
+            process(start(), call.replace("{}", "id"), flows("s>x")),
+            process(start(), call.replace("{}", "name"), flows("s>x"), key="q"),
+            CALLED,
+        )
+    )
+
+    tree = engine.start("p", {"which": engine.definitions.latest("c", "").id})
+
+    assert tasks_of(tree) == ["ct"]
+    with pytest.raises(Refused, match="expected the calledElementType key or id, found 'name'"):
+        engine.start("q", {"which": "c"})
+
+
 def test_an_unknown_process_is_not_found() -> None:
     engine = engine_with(document(process(start(), MAPPED, end(), flows("s>x>e"))))
 

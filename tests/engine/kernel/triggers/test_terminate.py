@@ -19,7 +19,7 @@ def test_in_a_sub_process_the_surrounding_flow_goes_on() -> None:
     tree = engine.start("p")
 
     assert tasks_of(tree) == ["after"]
-    assert canceled(engine.history[tree.root_id]) == ["a"]
+    assert canceled(engine.history[tree.root_id]) == ["a", "x"]
 
 
 def test_in_a_called_process_the_caller_goes_on_or_ends_with_it() -> None:
