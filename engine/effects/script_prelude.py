@@ -55,7 +55,8 @@ Boolean:N(x=>x===true||x==='true'),StringBuilder:B2,StringBuffer:B2,Math,
 System:{currentTimeMillis(){return D.now()},out:{println(){},print(){}}},
 RuntimeException:Error,Exception:Error,IllegalArgumentException:Error,IllegalStateException:Error}});}
 """
-_PACKAGES: Final = """h('Packages',{java:G.java,org:G.org});h('importPackage',()=>{});
+_PACKAGES: Final = """h('Packages',{java:G.java,org:G.org});
+h('importPackage',p=>{for(const n of K(p))if(!(n in G))G[n]=p[n]});
 h('importClass',c=>{if(c&&c.name)G[c.name]=c});
 h('Java',{type(n){let o={java:G.java,org:G.org};for(const k of n.split('.'))o=o===undefined||o===null?undefined:o[k];
 if(o===undefined)throw new Error("expected a class that scripts may use, found '"+n+"'");return o},

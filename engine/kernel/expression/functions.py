@@ -7,9 +7,9 @@ import base64
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date
-from typing import Any, Final
+from typing import Final
 
-from engine.kernel.expression.coercion import bounded_text, date_text, is_empty, kind_of, shown, to_date, to_text
+from engine.kernel.expression.coercion import bounded_text, date_text, shown, to_date, to_text
 from engine.kernel.expression.context import Context
 from engine.kernel.expression.dates import format_date
 from engine.kernel.expression.errors import ExpressionError
@@ -56,6 +56,13 @@ def _get_or_default(context: Context, name: Value, default: Value) -> Value:
     return default if value is None else value
 
 
+def _get_or_default_if_absent(context: Context, name: Value, default: Value) -> Value:
+    """The variable's value, null included; the default only if there is no such variable."""
+    if not isinstance(name, str):
+        raise ExpressionError(f"expected the name of a variable, found {shown(name)}")
+    return context.resolve(name) if context.has(name) else default
+
+
 def _flat(wanted: tuple[Value, ...]) -> list[Value]:
     """A list among the wanted values stands for its items."""
     return [one for given in wanted for one in (given if isinstance(given, list | tuple) else (given,))]
@@ -65,24 +72,28 @@ def _contains(context: Context, name: Value, *wanted: Value) -> Value:
     value = _variable(context, name)
     if isinstance(value, str):
         return all(to_text(one) in value for one in _flat(wanted))
-    return value is not None and contains_all(_list_of(value), _flat(wanted))
+    return isinstance(value, list | tuple) and contains_all(value, _flat(wanted))
 
 
 def _contains_any(context: Context, name: Value, *wanted: Value) -> Value:
     value = _variable(context, name)
     if isinstance(value, str):
         return any(to_text(one) in value for one in _flat(wanted))
-    return value is not None and contains_any(_list_of(value), _flat(wanted))
+    return isinstance(value, list | tuple) and contains_any(value, _flat(wanted))
 
 
-def _list_of(value: Value) -> list[Any] | tuple[Any, ...]:
-    if isinstance(value, list | tuple):
-        return value
-    raise ExpressionError(f"expected a text or a list, found {kind_of(value)}")
+def _is_empty(context: Context, name: Value) -> Value:
+    value = _variable(context, name)
+    return value is None or (isinstance(value, str | list | tuple) and not value)
 
 
 def _equals(context: Context, name: Value, other: Value) -> Value:
     return same(_variable(context, name), other)
+
+
+def _not_equals(context: Context, name: Value, other: Value) -> Value:
+    value = _variable(context, name)
+    return value is not None and not same(value, other)
 
 
 def _compared(holds: Callable[[int], bool]) -> Callable[..., Value]:
@@ -133,13 +144,14 @@ def _of_variable(call: Callable[..., Value], least: int = 1, most: int | None = 
 _NAMES_OF_VARIABLE_FUNCTIONS: Final[tuple[tuple[tuple[str, ...], Function], ...]] = (
     (("get",), _of_variable(_variable)),
     (("getOrDefault",), _of_variable(_get_or_default, 2)),
+    (("getOrDefaultIfNotExist",), _of_variable(_get_or_default_if_absent, 2)),
     (("contains",), _of_variable(_contains, 2, ANY_NUMBER)),
     (("containsAny",), _of_variable(_contains_any, 2, ANY_NUMBER)),
     (("equals", "eq"), _of_variable(_equals, 2)),
-    (("notEquals", "ne"), _of_variable(lambda *arguments: not _equals(*arguments), 2)),
+    (("notEquals", "ne"), _of_variable(_not_equals, 2)),
     (("exists",), _of_variable(lambda *arguments: _variable(*arguments) is not None)),
-    (("isEmpty", "empty"), _of_variable(lambda *arguments: is_empty(_variable(*arguments)))),
-    (("isNotEmpty", "notEmpty"), _of_variable(lambda *arguments: not is_empty(_variable(*arguments)))),
+    (("isEmpty", "empty"), _of_variable(_is_empty)),
+    (("isNotEmpty", "notEmpty"), _of_variable(lambda *arguments: not _is_empty(*arguments))),
     (("lowerThan", "lessThan", "lt"), _of_variable(_compared(lambda sign: sign < 0), 2)),
     (("lowerThanOrEquals", "lessThanOrEquals", "lte"), _of_variable(_compared(lambda sign: sign <= 0), 2)),
     (("greaterThan", "gt"), _of_variable(_compared(lambda sign: sign > 0), 2)),
@@ -159,4 +171,7 @@ STANDARD_FUNCTIONS: Final[Mapping[str, Function]] = {
     "date:toDate": Function(call=_parse_date, least=1, most=1),
     "task:get": Function(call=_task, least=1, most=1),
 }
-"""`exists` asks for a value other than null; comparisons are false if a side is null; `equals` converts nothing."""
+"""`exists` asks for a value other than null; of null everything is false but `isEmpty`, and `equals` with null.
+
+`contains` looks into texts and lists and is false of all else, `isEmpty` too; `equals` converts nothing (Flowable).
+"""

@@ -383,6 +383,7 @@ def test_a_script_of_another_language_is_not_read() -> None:
         ("[given.size(), given.get(1), given.contains('a'), given.isEmpty()]", [2, "b", True, False]),
         ("[text.equals('One'), text.equalsIgnoreCase('one'), text.contains('n')]", [True, True, True]),
         ("[order.get('lines').get(0).get('n').asInt(), order.has('q'), order.path('q')]", [4, False, None]),
+        ("importPackage(java.util); var l = new ArrayList(); l.add(1); l", [1]),
         ("print('seen'); println(1); console.log(2); 'quiet'", "quiet"),
         ("var found = []; for (var name in order) found.push(name); order.size(); found", ["lines"]),
     ],
