@@ -53,10 +53,39 @@ local function unfit(headers)
   return kind:sub(1, 100):gsub("[^%w/.+;= _-]", "?")
 end
 
+-- A moment as people write it, a date alone or without an offset (UTC), as the transcoder reads it; nil if it is none.
+local function whole_moment(text)
+  local date, rest = text:match("^(%d%d%d%d%-%d%d%-%d%d)(.*)$")
+  if date == nil then return nil end
+  if rest == "" then return date .. "T00:00:00Z" end
+  local time, zone = rest:match("^T([%d:.]+)(.*)$")
+  if time == nil then return nil end
+  if time:match("^%d%d:%d%d$") then time = time .. ":00" end
+  if zone == "" then zone = "Z" end
+  -- A plus that was not escaped has come as a blank.
+  local sign, hours, minutes = zone:match("^([+ -])(%d%d):?(%d%d)$")
+  if sign ~= nil then zone = (sign == "-" and "-" or "+") .. hours .. ":" .. minutes end
+  return date .. "T" .. time .. zone
+end
+
+local function with_whole_moments(path)
+  local bare, query = path:match("^([^?]*)%?(.*)$")
+  if query == nil then return path end
+  local whole = query:gsub("([^&=]+)=([^&]*)", function(name, value)
+    if not MOMENTS[name] then return nil end
+    local plain = value:gsub("%+", " "):gsub("%%(%x%x)", function(code) return string.char(tonumber(code, 16)) end)
+    local moment = whole_moment(plain)
+    if moment == nil then return nil end
+    return name .. "=" .. moment:gsub("%+", "%%2B"):gsub(":", "%%3A")
+  end)
+  return bare .. "?" .. whole
+end
+
 function envoy_on_request(handle)
   local headers = handle:headers()
   local method, asked = headers:get(":method"), headers:get(":path")
   local path = real_path(asked)
+  if method == "GET" then path = with_whole_moments(path) end
   if path ~= asked then headers:replace(":path", path) end
   if headers:get("authorization") == nil then
     handle:streamInfo():dynamicMetadata():set("flowloom.edge", "anonymous", true)
@@ -193,11 +222,13 @@ def rest_script(contract: Contract, routed: Iterable[str], aliases: tuple[Alias,
         for binding in method.bindings
         if binding.body_is_http_body
     )
+    moments = sorted({name for method in contract.methods if method.service in served for name in method.moments})
     pairs = ", ".join(f"{{{_quoted(alias.prefix)}, {_quoted(alias.target)}}}" for alias in aliases)
     return "\n".join(
         (
             f"local ALIASES = {{{pairs}}}",
             f"local RAW = {{{raw}}}",
+            f"local MOMENTS = {_table(dict.fromkeys(moments, 'true'))}",
             f"local CHALLENGE = {_quoted(CHALLENGE)}",
             f"local KEPT = {_table({key: _quoted(value) for key, value in kept.items()})}",
             f"local SUCCESSES = {_table({key: _quoted(value) for key, value in successes.items()})}",

@@ -33,6 +33,9 @@ _COMPANIONS: Final[tuple[Any, ...]] = (
 _VALUE_TYPES: Final = frozenset({"google.protobuf.Value"})
 
 
+_MOMENT: Final = "google.protobuf.Timestamp"
+
+
 class DescriptorError(Exception):
     """The bytes are not a descriptor set that is complete in itself."""
 
@@ -170,6 +173,7 @@ def _method(method: MethodDescriptor, options: _Options) -> Method:
         cache_control=options.cache_control(method),
         streams_requests=method.client_streaming,
         streams_responses=method.server_streaming,
+        moments=tuple(field.json_name for field in method.input_type.fields if _type_name(field) == _MOMENT),
     )
 
 

@@ -53,7 +53,8 @@ class Method:
     """One RPC. `http_status` is what REST answers on success (200 if the contract names none).
 
     `public` methods need no token, others the `privilege` of their contract. `cache_control` is what a success says
-    over REST about being kept (empty: that it must not be).
+    over REST about being kept (empty: that it must not be). `moments`: the timestamps among the fields of its request,
+    by their names in JSON.
     """
 
     service: str
@@ -66,6 +67,7 @@ class Method:
     cache_control: str = ""
     streams_requests: bool = False
     streams_responses: bool = False
+    moments: tuple[str, ...] = ()
 
     @property
     def path(self) -> str:

@@ -308,3 +308,16 @@ def test_the_descriptor_set_is_complete_and_in_order() -> None:
     } <= known
     assert pool().FindServiceByName("grpc.health.v1.Health").methods_by_name.get("Check") is not None
     assert pool().FindMessageTypeByName("google.rpc.ErrorInfo").fields_by_name.get("reason") is not None
+
+
+def test_a_name_is_a_moment_in_every_request_or_in_none() -> None:
+    # In lists the edge completes moments by their names, whichever method they go to.
+    kinds: dict[str, set[bool]] = {}
+    for rpc in rpcs():
+        if any(binding.verb == "GET" for binding in rpc.bindings):
+            for field in rpc.method.input_type.fields:
+                moment = field.message_type is not None and field.message_type.full_name == "google.protobuf.Timestamp"
+                kinds.setdefault(field.json_name, set()).add(moment)
+
+    assert [name for name, found in kinds.items() if len(found) > 1] == []
+    assert kinds["createdAfter"] == {True}

@@ -250,3 +250,37 @@ def test_variables_that_may_be_set_later_are_set_at_once(rest: httpx.Client, own
     assert [answer.status_code for answer in (made, changed, one)] == [201, 201, 200]
     assert rest.get(f"{later.removesuffix('-async')}/plain").json()["value"] == 3
     refused(rest.post(later, json=[plain]), 409, "variable-exists")
+
+
+@pytest.mark.parametrize(
+    ("early", "late"),
+    [
+        ("2020-01-31", "2220-01-31"),
+        ("2020-01-31T10:00", "2220-01-31T10:00"),
+        ("2020-01-31T10:00:00.000", "2220-01-31T10:00:00.000"),
+        ("2020-01-31T10:00:00.000+0000", "2220-01-31T10:00:00.000-0130"),
+        ("2020-01-31T10:00:00+01:00", "2220-01-31T10:00:00Z"),
+    ],
+)
+def test_moments_of_lists_are_read_as_flowable_reads_them(rest: httpx.Client, early: str, late: str) -> None:
+    start(rest, "work").raise_for_status()
+    tasks, instances = f"{API}/runtime/tasks", f"{API}/history/historic-process-instances"
+
+    for path, after, before in (
+        (tasks, "createdAfter", "createdBefore"),
+        (instances, "startedAfter", "startedBefore"),
+        ("/flowable-rest/service/runtime/tasks", "createdAfter", "createdBefore"),
+    ):
+        found = rest.get(path, params={after: early, before: late, "size": 1})
+        assert (found.status_code, found.json()["size"]) == (200, 1), found.text
+        # A plus that was not escaped, as people type it.
+        assert rest.get(f"{path}?{after}={late}&size=1").json()["size"] == 0
+
+
+def test_a_moment_of_a_list_that_is_none_is_refused(rest: httpx.Client) -> None:
+    for wrong in ("yesterday", "2020-13-45", "2020-01-31T99", "2020-01-31 10:00"):
+        assert rest.get(f"{API}/runtime/tasks", params={"createdAfter": wrong}).status_code == 400, wrong
+    # What only looks like one stays what it is.
+    named = rest.post(f"{API}/runtime/tasks", json={"name": "2020-01-31"}).json()["id"]
+    found = rest.get(f"{API}/runtime/tasks", params={"name": "2020-01-31"}).json()["data"]
+    assert [task["id"] for task in found] == [named]
