@@ -11,6 +11,7 @@ from typing import Any
 from engine.kernel import events as ev
 from engine.kernel import lifecycle, scopes
 from engine.kernel.definition import Node
+from engine.kernel.errors import failed
 from engine.kernel.state import Execution, Instance
 from engine.kernel.turn import Turn
 from engine.kernel.values import Variable
@@ -21,16 +22,29 @@ Record = dict[str, Any]
 
 def handler_of(node: Node) -> Node | None:
     """The activity that undoes this one: the target of its compensation boundary event's association."""
-    for event in node.boundary:
-        if event.trigger is not None and event.trigger.name == COMPENSATE:
-            handler: Node | None = event.event.handler
-            return handler
-    return None
+    event = _event_of(node)
+    handler: Node | None = event.event.handler if event is not None else None
+    return handler
+
+
+def _event_of(node: Node) -> Node | None:
+    return next((e for e in node.boundary if e.trigger is not None and e.trigger.name == COMPENSATE), None)
 
 
 def remember(turn: Turn, instance: Instance, execution: Execution, node: Node) -> None:
-    """Keep a record of an activity that ends well, if it can be compensated; newest last."""
-    handler = None if execution.body else handler_of(node)
+    """Keep a record of an activity that ends well, if it can be compensated; newest last.
+
+    Raises Refused if its compensation boundary event leads nowhere: it can begin then, not end (Flowable).
+    """
+    event = None if execution.body else _event_of(node)
+    handler = handler_of(node) if event is not None else None
+    if event is not None and handler is None:
+        raise failed(
+            "no-handler",
+            f"element '{event.id}': expected an association from the compensation boundary event to an activity, "
+            "found none",
+            element_id=event.id,
+        )
     if handler is None and not execution.records:
         return
     record = snapshot(turn, execution, handler)

@@ -40,13 +40,7 @@ def _check(node: Node) -> Iterator[Problem]:
 
 def _check_boundary(node: Node) -> Iterator[Problem]:
     handler: Node | None = node.event.handler
-    if handler is None:
-        yield Problem(
-            element_id=node.id,
-            message="expected an association from the compensation boundary event to an activity, found none",
-            line=node.line,
-        )
-    elif not handler.for_compensation:
+    if handler is not None and not handler.for_compensation:
         yield Problem(
             element_id=handler.id,
             message="expected isForCompensation on the handler of a compensation boundary event, found it missing",

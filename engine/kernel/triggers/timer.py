@@ -21,7 +21,6 @@ from engine.kernel.state import TIMER
 
 HANDLER: Final = "trigger-timer"
 START_HANDLER: Final = "timer-start-event"
-TRIGGER_WAIT: Final = "trigger"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,18 +66,16 @@ def _check_literal(source: Source, reader: Reader, timer: Timer, event: Source) 
         reader.problem(source, str(error), event.id)
 
 
-def is_none(timer: Timer, value_of: Callable[[Expression | None], Any]) -> bool:
-    """Whether the time of a timer is null: then it never fires, and that is no error (Flowable)."""
-    return value_of(timer.moment or timer.duration or timer.cycle) is None
-
-
 def due_of(timer: Timer, value_of: Callable[[Expression | None], Any], now: datetime) -> tuple[datetime, str]:
     """When a timer fires first, and its cycle for later ('' for none). Raises ValueError for what is no time."""
     if timer.moment is not None:
         return _moment(value_of(timer.moment), now), ""
     if timer.duration is not None:
         return _duration(value_of(timer.duration), now), ""
-    return _first_of_cycle(str(value_of(timer.cycle)), now, _end(timer, value_of, now))
+    cycle = value_of(timer.cycle)
+    if cycle is None:
+        raise ValueError("expected a cycle, found null")
+    return _first_of_cycle(str(cycle), now, _end(timer, value_of, now))
 
 
 def _moment(value: Any, now: datetime) -> datetime:
@@ -155,11 +152,6 @@ def next_of(repeat: str, due_at: datetime, now: datetime) -> tuple[datetime, str
 
 
 def _arm(here: Here, node: Node) -> None:
-    if is_none(node.event, here.value):
-        if node is here.node:
-            # A token that waits for nothing can still be triggered.
-            here.subscribe(TRIGGER_WAIT, "")
-        return
     try:
         due, repeat = due_of(node.event, here.value, here.now)
     except ValueError as error:

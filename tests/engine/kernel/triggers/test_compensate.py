@@ -3,6 +3,7 @@
 import pytest
 
 from engine.bpmn.problems import InvalidModel
+from engine.kernel.errors import Refused
 from engine.kernel.events import VariableSet
 from tests.engine.kernel.contract import ElementContract, engine_with
 from tests.engine.kernel.harness import started, state_of, tasks_of
@@ -161,3 +162,14 @@ def test_an_activity_has_one_handler() -> None:
     second = boundary("second", "a", COMPENSATE) + '<association id="as2" sourceRef="second" targetRef="undo-a"/>'
     with pytest.raises(InvalidModel, match="element 'second': expected one boundary event"):
         engine_with(model(start(), undoable("a"), second, end(), flows("s>a>e")))
+
+
+def test_an_activity_that_nothing_undoes_begins_and_cannot_end() -> None:
+    event = boundary("undo", "a", "<compensateEventDefinition/>")
+    engine = engine_with(model(start(), user_task("a"), event, end(), flows("s>a>e")))
+    tree = engine.start("p")
+
+    with pytest.raises(Refused, match="element 'undo': expected an association") as caught:
+        engine.complete(tree, "a")
+
+    assert caught.value.status == "FAILED_PRECONDITION"

@@ -157,20 +157,11 @@ def test_the_end_of_a_cycle_may_come_from_a_variable() -> None:
     assert engine.jobs(TIMER) == []
 
 
-def test_a_timer_without_a_time_never_fires() -> None:
-    engine = engine_with(with_boundary(timer("timeDuration", "${wait}"), interrupting=True))
-    tree = engine.start("p", {"wait": None})
+@pytest.mark.parametrize("kind", ["timeDate", "timeDuration", "timeCycle"])
+def test_a_timer_without_a_time_refuses_the_command(kind: str) -> None:
+    engine = engine_with(with_boundary(timer(kind, "${wait}"), interrupting=True))
 
-    assert engine.jobs(TIMER) == []
-    engine.complete(tree, "work")
-    assert state_of(engine.trees[tree.root_id]) == "completed"
+    with pytest.raises(Refused, match=r"element 'late': expected .*, found (None|null)") as caught:
+        engine.start("p", {"wait": None})
 
-
-def test_who_waits_for_a_timer_without_a_time_can_be_triggered() -> None:
-    engine = engine_with(model(start(), catch("c", timer("timeDate", "${at}")), end(), flows("s>c>e")))
-    tree = engine.start("p", {"at": None})
-
-    engine.trigger(tree, "c")
-
-    engine.check_replay()
-    assert state_of(engine.trees[tree.root_id]) == "completed"
+    assert caught.value.status == "FAILED_PRECONDITION"
