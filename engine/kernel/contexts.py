@@ -6,7 +6,7 @@ from typing import Any
 
 from engine.kernel import events as ev
 from engine.kernel import scopes
-from engine.kernel.definition import Node
+from engine.kernel.definition import Definition, Node
 from engine.kernel.expression import Exposed, ExpressionError, UnknownName
 from engine.kernel.state import Execution, Instance, Task
 from engine.kernel.turn import Turn
@@ -94,6 +94,7 @@ def exposed_execution(turn: Turn, instance: Instance, execution: Execution | Non
             "ended": lambda: False,
             **_of_element(node),
             **_of_instance(instance),
+            **_of_definition(turn.definition_of(instance)),
         },
         methods=_variable_methods(turn, instance, execution, own_id),
     )
@@ -128,6 +129,15 @@ def _of_instance(instance: Instance) -> Properties:
         "tenantId": lambda: instance.tenant_id,
         "startUserId": lambda: instance.start_user_id or None,
         "name": lambda: instance.name or None,
+    }
+
+
+def _of_definition(definition: Definition) -> Properties:
+    return {
+        "processDefinitionName": lambda: definition.name or None,
+        "processDefinitionVersion": lambda: definition.version,
+        "processDefinitionCategory": lambda: definition.category or None,
+        "deploymentId": lambda: definition.deployment_id,
     }
 
 

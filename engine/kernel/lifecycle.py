@@ -20,6 +20,8 @@ from engine.kernel.waits import close, close_event_subprocess_waits, close_waits
 
 CALL_COMPLETE_HANDLER: Final = "async-complete-call-activity"
 CALLED: Final = "called"
+CHOSEN: Final = "chosen"
+"""In the payload of an asynchronous leaving: the flows that are chosen already."""
 
 
 # --- entering -------------------------------------------------------------------------------------------------------
@@ -159,10 +161,12 @@ def behave(turn: Turn, instance: Instance, execution: Execution, node: Node) -> 
         arm_boundary(turn, instance, execution, node)
 
 
-def continue_queued(turn: Turn, instance: Instance, execution: Execution, node: Node) -> None:
-    """Go on with a token whose asynchronous continuation runs: before its element, or behind it."""
+def continue_queued(
+    turn: Turn, instance: Instance, execution: Execution, node: Node, flows: tuple[Flow, ...] | None = None
+) -> None:
+    """Go on with a token whose asynchronous continuation runs: before its element, or behind it (by `flows`)."""
     if execution.leaving:
-        leave(turn, instance, execution, node)
+        leave(turn, instance, execution, node, flows)
     else:
         start(turn, instance, execution.parent, node, execution.id, execution.flow, execution.race, execution.turn)
 
@@ -214,7 +218,7 @@ def leave(
     """
     is_turn = execution.turn is not None
     if node.async_after and not execution.leaving and not is_turn:
-        _queue_leaving(turn, instance, execution, node)
+        _queue_leaving(turn, instance, execution, node, flows)
         return
     if node.listeners:
         at = here.Here(turn, instance, execution, node)
@@ -259,7 +263,10 @@ def _handed_on(turn: Turn, execution: Execution, node: Node) -> dict[str, Variab
     return dict(found) if found else None
 
 
-def _queue_leaving(turn: Turn, instance: Instance, execution: Execution, node: Node) -> None:
+def _queue_leaving(
+    turn: Turn, instance: Instance, execution: Execution, node: Node, flows: tuple[Flow, ...] | None
+) -> None:
+    """Leave by a job of its own, which knows the flows that are chosen already (a gateway's)."""
     close_waits(turn, instance, execution)
     turn.emit(
         ev.ElementQueued(
@@ -270,7 +277,17 @@ def _queue_leaving(turn: Turn, instance: Instance, execution: Execution, node: N
             leaving=True,
         )
     )
-    schedule(turn, instance, execution.id, node, ASYNC, "async-leave", due_at=turn.at, exclusive=node.leave_exclusive)
+    schedule(
+        turn,
+        instance,
+        execution.id,
+        node,
+        ASYNC,
+        "async-leave",
+        due_at=turn.at,
+        exclusive=node.leave_exclusive,
+        payload={CHOSEN: [flow.id for flow in flows]} if flows else None,
+    )
 
 
 def go(

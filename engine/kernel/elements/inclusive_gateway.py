@@ -6,24 +6,19 @@ The waiting is decided in `joins.settle` when nothing else is left to do (BPMN 2
 from typing import Final
 
 from engine.kernel.definition import ElementKind, Family, Wake
-from engine.kernel.flows import choose
 from engine.kernel.here import Here
 from engine.kernel.joins import merge, tokens_at
 
 
 def _enter(here: Here) -> None:
     if len(here.node.incoming) <= 1:
-        _split(here)
+        here.leave()
 
 
 def _wake(here: Here, wake: Wake) -> None:
     del wake
     merge(here, tokens_at(here))
-    _split(here)
-
-
-def _split(here: Here) -> None:
-    here.leave_by(choose(here.turn, here.instance, here.execution, here.node))
+    here.leave()
 
 
 KIND: Final = ElementKind(

@@ -6,7 +6,7 @@ from typing import Any
 from engine.kernel import commands as cmd
 from engine.kernel import events as ev
 from engine.kernel import faults, lifecycle, signals
-from engine.kernel.definition import Node, Wake
+from engine.kernel.definition import Flow, Node, Wake
 from engine.kernel.errors import BpmnError, failed, not_found
 from engine.kernel.expression import ExpressionError
 from engine.kernel.handling.targets import instance_of, job_of, require_active
@@ -60,7 +60,14 @@ def execute(turn: Turn, command: cmd.ExecuteJob) -> None:
     elif signals.RECEIVED in job.payload:
         signals.receive(turn, instance, execution, job)
     else:
-        lifecycle.continue_queued(turn, instance, execution, turn.node_of(instance, execution))
+        node = turn.node_of(instance, execution)
+        lifecycle.continue_queued(turn, instance, execution, node, _chosen(node, job))
+
+
+def _chosen(node: Node, job: Job) -> tuple[Flow, ...] | None:
+    """The flows that were chosen before the leaving was put off; None leaves it to their conditions."""
+    ids = job.payload.get(lifecycle.CHOSEN, ())
+    return tuple(flow for flow in node.outgoing if flow.id in ids) or None
 
 
 def _continue_parked(turn: Turn, instance: Instance, execution: Execution, job: Job) -> None:

@@ -11,7 +11,7 @@ from engine.kernel.state import ASYNC
 from engine.kernel.values import variables_of
 from tests.engine.kernel.contract import engine_with
 from tests.engine.kernel.harness import MemoryEngine, state_of, tasks_of
-from tests.engine.kernel.models import boundary, end, flows, model, service, start, user_task
+from tests.engine.kernel.models import boundary, end, flow, flows, model, service, start, user_task
 
 WORKER = '<serviceTask id="x" flowable:type="external-worker" flowable:topic="t"/>'
 
@@ -157,3 +157,32 @@ def test_only_a_dead_job_is_revived() -> None:
 
     assert refused.value.status == "NOT_FOUND"
     assert engine.jobs(ASYNC, dead=True) == []
+
+
+@pytest.mark.parametrize(
+    ("gateway", "reached"),
+    [("parallelGateway", ["a", "b"]), ("exclusiveGateway", ["b"]), ("inclusiveGateway", ["a"])],
+)
+def test_only_an_inclusive_gateway_left_by_a_job_chooses_its_flows_then(gateway: str, reached: list[str]) -> None:
+    fork = f'<{gateway} id="x" flowable:asyncLeave="true"/>'
+    ways = flow("x", "a", "${n == 1}") + flow("x", "b", "${n == 2}")
+    engine = engine_with(model(start(), fork, user_task("a"), user_task("b"), flows("s>x"), ways))
+    tree = engine.start("p", {"n": 2})
+    assert tasks_of(tree) == []
+    engine.run(tree.root_id, cmd.SetVariables(execution_id=tree.root_id, variables=variables_of({"n": 1})))
+
+    assert engine.run_jobs() == 1
+
+    engine.check_replay()
+    assert sorted(tasks_of(engine.trees[tree.root_id])) == reached
+
+
+def test_an_exclusive_gateway_that_leaves_by_a_job_takes_the_first_of_the_flows_that_hold() -> None:
+    fork = '<exclusiveGateway id="x" flowable:asyncLeave="true"/>'
+    ways = flow("x", "a", "${n > 0}") + flow("x", "b", "${n > 1}")
+    engine = engine_with(model(start(), fork, user_task("a"), user_task("b"), flows("s>x"), ways))
+    tree = engine.start("p", {"n": 2})
+
+    engine.run_jobs()
+
+    assert tasks_of(engine.trees[tree.root_id]) == ["a"]
