@@ -170,9 +170,7 @@ class SupervisedEnvoy:
     async def _launch(self) -> None:
         address_file = self.config_dir / _ADMIN_ADDRESS_FILE
         address_file.unlink(missing_ok=True)
-        if self._admin is not None:
-            await self._admin.close()
-            self._admin = None
+        await self._forget_admin()
         arguments = (
             *("-c", str(self.bootstrap_path)),
             # Hot restart would tie Envoy to its launcher's life and allow one Envoy per machine.
@@ -280,9 +278,7 @@ class SupervisedEnvoy:
                 await asyncio.wait_for(process.wait(), self._limits.terminate_seconds)
             except TimeoutError:
                 await self._kill()
-        if self._admin is not None:
-            await self._admin.close()
-            self._admin = None
+        await self._forget_admin()
 
     async def _kill(self) -> None:
         process = self._process
@@ -293,6 +289,12 @@ class SupervisedEnvoy:
 
     def _envoy(self) -> Path:
         return self._binary if self._binary is not None else find_envoy()
+
+    async def _forget_admin(self) -> None:
+        # Forgotten first: whoever asks meanwhile finds none, not one that is closed.
+        admin, self._admin = self._admin, None
+        if admin is not None:
+            await admin.close()
 
     def _running_admin(self) -> EnvoyAdmin:
         if self._admin is None:

@@ -277,6 +277,25 @@ async def test_a_stopped_edge_can_be_started_again(tmp_path: Path) -> None:
         await until(lambda: _restarted(edge, 1))
 
 
+async def test_whether_the_edge_serves_can_be_asked_while_it_stops(tmp_path: Path) -> None:
+    async with opened(tmp_path) as edge:
+        stopped = asyncio.Event()
+
+        async def ask() -> bool:
+            answer = True
+            while not stopped.is_set():
+                answer = await edge.envoy.ready()
+                await asyncio.sleep(0)
+            return answer
+
+        asking = [asyncio.create_task(ask()) for _ in range(8)]
+        await edge.envoy.drain_and_stop()
+        await asyncio.sleep(0)
+        stopped.set()
+
+        assert await asyncio.gather(*asking) == [False] * 8
+
+
 async def test_a_taken_port_is_told_at_the_start(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         envoy = EnvoyProcess(tmp_path, sample_snapshot(taken.getsockname()[1], free_port()))
