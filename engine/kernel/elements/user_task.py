@@ -1,6 +1,6 @@
 """User task: work for a person. Waits until the task is completed (BPMN 2.0, 10.2.3; attributes as Flowable's)."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from datetime import time as time_of_day
@@ -21,6 +21,15 @@ _ANY_TIME: Final = datetime(2020, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CustomLinks:
+    """People that a task has links of a type of its own to (Flowable's `customResource`)."""
+
+    kind: str
+    users: tuple[Expression, ...]
+    groups: tuple[Expression, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class UserTask:
     """What a user task says of its task; each an expression or plain text."""
 
@@ -30,6 +39,7 @@ class UserTask:
     owner: Expression | None = None
     candidate_users: tuple[Expression, ...] = ()
     candidate_groups: tuple[Expression, ...] = ()
+    custom_links: tuple[CustomLinks, ...] = ()
     due_date: Expression | None = None
     priority: Expression | None = None
     category: Expression | None = None
@@ -56,7 +66,7 @@ def _read(source: Source, reader: Reader) -> UserTask:
     def read(name: str, text: str | None = None) -> Expression | None:
         return reader.expression(source, extension.get(name) if text is None else text, name)
 
-    users, groups = _potential_owners(source)
+    users, groups = _named(source.all("potentialOwner"))
     performer = _resource_text(source, "humanPerformer")
     name = source.attributes.get("name", "")
     documentation = source.text_of("documentation")
@@ -69,6 +79,7 @@ def _read(source: Source, reader: Reader) -> UserTask:
         owner=read("owner"),
         candidate_users=_list(source, reader, extension.get("candidateUsers", ""), users),
         candidate_groups=_list(source, reader, extension.get("candidateGroups", ""), groups),
+        custom_links=tuple(_custom_links(source, reader)),
         due_date=due_date,
         priority=priority,
         category=_lenient(extension.get("category", ""), reader, source),
@@ -132,12 +143,22 @@ def _resource_text(source: Source, tag: str) -> str:
     return ""
 
 
-def _potential_owners(source: Source) -> tuple[list[str], list[str]]:
-    """`potentialOwner` names users as user(kermit), groups as group(sales) or bare (Flowable's syntax)."""
+def _custom_links(source: Source, reader: Reader) -> Iterator[CustomLinks]:
+    for resource in source.extensions("customResource"):
+        kind = (resource.extension.get("name") or resource.attributes.get("name", "")).strip()
+        if not kind:
+            reader.problem(source, "expected a name on the customResource, found none")
+            continue
+        users, groups = _named((resource,))
+        yield CustomLinks(kind=kind, users=_list(source, reader, "", users), groups=_list(source, reader, "", groups))
+
+
+def _named(resources: Iterable[Source]) -> tuple[list[str], list[str]]:
+    """Resources name users as user(kermit), groups as group(sales) or bare (Flowable's syntax)."""
     users: list[str] = []
     groups: list[str] = []
-    for owner in source.all("potentialOwner"):
-        assignment = owner.child("resourceAssignmentExpression")
+    for resource in resources:
+        assignment = resource.child("resourceAssignmentExpression")
         for part in split_list(assignment.text_of("formalExpression") if assignment is not None else ""):
             if part.startswith("user(") and part.endswith(")"):
                 users.append(part[5:-1].strip())
@@ -167,10 +188,12 @@ def _enter(here: Here) -> None:
             **props.texts(here),
         )
     )
-    for group in _candidates(here, props.candidate_groups):
-        _link(here, task_id, group_id=group)
-    for user in _candidates(here, props.candidate_users):
-        _link(here, task_id, user_id=user)
+    candidates = CustomLinks(kind="candidate", users=props.candidate_users, groups=props.candidate_groups)
+    for links in (candidates, *props.custom_links):
+        for group in _people(here, links.groups):
+            _link(here, task_id, links.kind, group_id=group)
+        for user in _people(here, links.users):
+            _link(here, task_id, links.kind, user_id=user)
     if props.task_id_variable:
         here.set_variable(props.task_id_variable, task_id)
     if props.listeners:
@@ -222,7 +245,7 @@ def _due_of_text(text: str, now: datetime) -> datetime:
     return parse_duration(text).after(now) if text.startswith("P") else parse_moment(text)
 
 
-def _candidates(here: Here, expressions: tuple[Expression, ...]) -> Iterator[str]:
+def _people(here: Here, expressions: tuple[Expression, ...]) -> Iterator[str]:
     """Names from texts (comma-separated), lists and JSON arrays; each once, in order."""
     seen: set[str] = set()
     for expression in expressions:
@@ -240,12 +263,12 @@ def _names(value: Any) -> list[str]:
     return split_list(to_text(value))
 
 
-def _link(here: Here, task_id: str, *, user_id: str = "", group_id: str = "") -> None:
+def _link(here: Here, task_id: str, kind: str, *, user_id: str = "", group_id: str = "") -> None:
     here.emit(
         ev.IdentityLinkAdded(
             instance_id=here.instance.id,
             link_id=here.turn.env.new_id(),
-            kind="candidate",
+            kind=kind,
             at=here.now,
             task_id=task_id,
             user_id=user_id,

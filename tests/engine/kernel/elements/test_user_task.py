@@ -45,6 +45,34 @@ def test_every_attribute_may_be_an_expression() -> None:
     assert tree.variables[tree.root_id]["taskId"].value == found.id
 
 
+def test_a_custom_resource_gives_links_of_its_own_type() -> None:
+    resource = (
+        '<flowable:customResource flowable:name="watcher"><resourceAssignmentExpression>'
+        "<formalExpression>user(${who}), group(sales), team</formalExpression>"
+        "</resourceAssignmentExpression></flowable:customResource>"
+    )
+    task = user_task("x", f"<extensionElements>{resource}</extensionElements>", 'flowable:candidateUsers="gonzo"')
+    engine = engine_with(model(start(), task, flows("s>x")))
+
+    tree = engine.start("p", {"who": "kermit"})
+
+    (found,) = tree.tasks.values()
+    links = [(kind, user, group) for _, kind, user, group in tree.links[found.id]]
+    assert links == [
+        ("candidate", "gonzo", ""),
+        ("watcher", "", "sales"),
+        ("watcher", "", "team"),
+        ("watcher", "kermit", ""),
+    ]
+
+
+def test_a_custom_resource_without_a_name_is_refused() -> None:
+    task = user_task("x", "<extensionElements><flowable:customResource/></extensionElements>")
+
+    with pytest.raises(InvalidModel, match="element 'x': expected a name on the customResource"):
+        engine_with(model(start(), task, flows("s>x")))
+
+
 def test_text_whose_expression_fails_stays_as_written_but_a_due_date_refuses() -> None:
     engine = engine_with(model(start(), '<userTask id="x" name="For ${nobody}"/>', flows("s>x")))
     assert tasks_of(engine.start("p")) == ["For ${nobody}"]
