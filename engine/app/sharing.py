@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Final, Protocol
 
 REPOSITORY: Final = "repository"
 """The one key of the news."""
 WAIT_SECONDS: Final = 5.0
 """How long a thread waits for the cache before it goes to the database itself."""
+LOADING_THREADS: Final = 2
 
 
 class News(Protocol):
@@ -38,14 +40,17 @@ class SharedDefinitions:
         self._news = news
         self._files = files
         self._loop: asyncio.AbstractEventLoop | None = None
+        # The threads of the event loop may all be waiting here for the cache, so what it loads needs others.
+        self._threads = ThreadPoolExecutor(LOADING_THREADS, thread_name_prefix="definition-files")
 
     def start(self) -> None:
         """Share from now on, by the running event loop."""
         self._loop = asyncio.get_running_loop()
 
     def stop(self) -> None:
-        """Share no more."""
+        """Share no more, for good."""
         self._loop = None
+        self._threads.shutdown(wait=False)
 
     def changed(self) -> None:
         """Tell the other replicas that the repository changed."""
@@ -59,12 +64,13 @@ class SharedDefinitions:
             return load()
 
         async def loaded() -> bytes:
-            return await asyncio.to_thread(load)
+            return await loop.run_in_executor(self._threads, load)
 
         asked = asyncio.run_coroutine_threadsafe(self._files.get(key, loaded), loop)
         try:
             return asked.result(WAIT_SECONDS)
-        except TimeoutError:
+        except (TimeoutError, RuntimeError):
+            # The cache is slow, or has come to its end meanwhile.
             asked.cancel()
             return load()
 

@@ -50,6 +50,8 @@ local function unfit(headers)
   if kind == nil or headers:get("content-length") == "0" then return nil end
   local name = kind:lower():match("^%s*([^;%s]*)")
   if name == "application/json" or name:match("^application/[%w.-]+%+json$") then return nil end
+  -- Calls to services that nobody routes: gRPC has an answer of its own for them.
+  if name:match("^application/grpc") then return nil end
   return kind:sub(1, 100):gsub("[^%w/.+;= _-]", "?")
 end
 
