@@ -47,10 +47,10 @@ class SharedDefinitions:
         """Share from now on, by the running event loop."""
         self._loop = asyncio.get_running_loop()
 
-    def stop(self) -> None:
+    async def stop(self) -> None:
         """Share no more, for good."""
         self._loop = None
-        self._threads.shutdown(wait=False)
+        await asyncio.to_thread(self._threads.shutdown)
 
     def changed(self) -> None:
         """Tell the other replicas that the repository changed."""

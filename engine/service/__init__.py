@@ -494,7 +494,7 @@ class EngineService:
 
     async def stop(self) -> None:
         """End in good order: what is under way is finished, what waits is carried out."""
-        self._shared.stop()
+        await self._shared.stop()
         if self.settling is not None:
             await self.settling.stop()
         await self._pruning.stop()

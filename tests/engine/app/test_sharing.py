@@ -36,13 +36,14 @@ async def test_as_many_threads_as_there_are_may_wait_for_a_file_at_once() -> Non
     assert set(found) == {b"<xml/>"}
     assert time.monotonic() - began < WAIT_SECONDS
     assert len(loads) == 1
-    definitions.stop()
+    await definitions.stop()
+    assert not [one for one in threading.enumerate() if one.name.startswith("definition-files")]
 
 
 async def test_without_the_cache_a_file_is_loaded_where_it_is_asked_for() -> None:
     definitions = shared()
     definitions.start()
-    definitions.stop()
+    await definitions.stop()
     threads: list[str] = []
 
     def load() -> bytes:
@@ -58,7 +59,7 @@ async def test_a_stop_while_a_file_is_loaded_takes_it_from_the_source() -> None:
         """A cache that asks for the file when the threads that would load it are gone."""
 
         async def get(self, key: str, load: Callable[[], Awaitable[bytes]]) -> bytes:
-            definitions.stop()
+            await definitions.stop()
             return await load()
 
     class Silent:
