@@ -74,6 +74,7 @@ async def test_members_share_the_partitions_and_no_key_is_handled_by_two_at_a_ti
         while len(second.ids) < 20:
             begin = next(rounds)
             await publish(begin, begin + 1)
+            await asyncio.sleep(0.1)  # slower than the first one handles them
     begin = next(rounds)
     stopping = asyncio.create_task(one._groups["history"].stop())
     await publish(begin, begin + 10)
