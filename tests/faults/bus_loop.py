@@ -113,6 +113,8 @@ async def _fire(
             await asyncio.gather(*clients)
             tally.kills += 1
             tally.killed[victim] += 1
+    # The former channel may still pause between its tries to connect to an engine that is back.
+    async with grpc.aio.insecure_channel(mesh.engine.address) as channel:
         for work in tally.works:
             if not work.completed:
                 await kill_loop._advance(channel, work)
