@@ -1,6 +1,7 @@
 """How often the database is asked for jobs: once for each piece of news, however much of it comes."""
 
 import asyncio
+import contextlib
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import timedelta
@@ -58,6 +59,24 @@ async def settled(looks: Counter[str]) -> dict[str, int]:
     return before
 
 
+@contextlib.asynccontextmanager
+async def working(engine: Engine, credits_: Credits) -> AsyncIterator["asyncio.Queue[LeasedJob]"]:
+    """A worker on a stream; gives the jobs that it gets."""
+    came = asyncio.Queue[LeasedJob]()
+
+    async def work() -> None:
+        async for jobs in engine.streams.listen(ASK, credits_):
+            for job in jobs:
+                came.put_nowait(job)
+
+    worker = asyncio.create_task(work())
+    try:
+        yield came
+    finally:
+        worker.cancel()
+        await asyncio.gather(worker, return_exceptions=True)
+
+
 async def test_a_continuation_costs_one_look_for_it_and_one_ahead(engine: Engine, looks: Counter[str]) -> None:
     await engine.deploy(ASYNC)
     await settled(looks)
@@ -71,16 +90,9 @@ async def test_a_continuation_costs_one_look_for_it_and_one_ahead(engine: Engine
 
 async def test_a_worker_on_a_stream_costs_one_look_for_each_job(engine: Engine, looks: Counter[str]) -> None:
     await engine.deploy(EXTERNAL)
-    credits_, came = Credits(), asyncio.Queue[LeasedJob]()
+    credits_ = Credits()
     credits_.grant(10)
-
-    async def work() -> None:
-        async for jobs in engine.streams.listen(ASK, credits_):
-            for job in jobs:
-                came.put_nowait(job)
-
-    worker = asyncio.create_task(work())
-    try:
+    async with working(engine, credits_) as came:
         await settled(looks)
         for _ in range(2):
             looks.clear()
@@ -94,32 +106,19 @@ async def test_a_worker_on_a_stream_costs_one_look_for_each_job(engine: Engine, 
             credits_.grant(1)
             # What follows is the engine's own continuation.
             assert await settled(looks) == {"due": 1, "next engine": 1}
-    finally:
-        worker.cancel()
-        await asyncio.gather(worker, return_exceptions=True)
 
 
 async def test_whoever_was_full_looks_again_when_there_is_room(engine: Engine) -> None:
     await engine.deploy(EXTERNAL)
     for _ in range(2):
         await engine.start("external")
-    credits_, came = Credits(), asyncio.Queue[LeasedJob]()
+    credits_ = Credits()
     credits_.grant(1)
-
-    async def work() -> None:
-        async for jobs in engine.streams.listen(ASK, credits_):
-            for job in jobs:
-                came.put_nowait(job)
-
-    worker = asyncio.create_task(work())
-    try:
+    async with working(engine, credits_) as came:
         first = await came.get()
         credits_.grant(1)
         async with asyncio.timeout(1.0):
             assert (await came.get()).id != first.id
-    finally:
-        worker.cancel()
-        await asyncio.gather(worker, return_exceptions=True)
 
 
 async def _has_task(engine: Engine, instance: str) -> bool:
